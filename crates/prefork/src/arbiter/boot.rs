@@ -1,0 +1,72 @@
+//! When the next worker may be forked: deaths cost time, so that nothing spins.
+
+use std::time::Duration;
+
+use crate::ids::Moment;
+
+/// The first delay after a failed boot; it doubles from failure to failure.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+/// The longest delay.
+const LAST_DELAY: Duration = Duration::from_secs(10);
+/// A worker that serves for this long ends a row of failures.
+pub(super) const PROVEN: Duration = Duration::from_secs(10);
+/// How many deaths of workers that had served are replaced at once ...
+const BURST: u32 = 20;
+/// ... and in which time one of these is granted again.
+const REFILL: Duration = Duration::from_millis(50);
+
+/// Says when a fork is allowed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gate {
+    failures: u32,
+    last_failure: Moment,
+    closed_until: Moment,
+    /// When the bucket of [`BURST`] would be full again: the one number that a leaky bucket needs.
+    full_at: Moment,
+}
+
+impl Gate {
+    pub(super) fn is_open(&self, now: Moment) -> bool {
+        now >= self.closed_until
+    }
+
+    /// When it opens; in the past when it is open.
+    pub(super) fn opens_at(&self) -> Moment {
+        self.closed_until
+    }
+
+    /// Whether a boot has failed after `moment`, and none has proved itself since.
+    pub(super) fn failed_after(&self, moment: Moment) -> bool {
+        self.failures > 0 && self.last_failure > moment
+    }
+
+    /// A worker did not become ready, by a fault of its own; gives the failures in a row and the delay.
+    pub(super) fn boot_failed(&mut self, now: Moment) -> (u32, Duration) {
+        let delay = FIRST_DELAY.saturating_mul(1 << self.failures.min(10)).min(LAST_DELAY);
+        self.failures += 1;
+        self.last_failure = now;
+        self.close_until(now + delay);
+        (self.failures, delay)
+    }
+
+    /// A worker that had served has died, or one was killed from outside.
+    pub(super) fn died(&mut self, now: Moment) {
+        let credit = REFILL * BURST;
+        self.full_at = self.full_at.max(now) + REFILL;
+        let debt = self.full_at.since(now);
+        if debt > credit {
+            self.close_until(now + (debt - credit));
+        }
+    }
+
+    /// A worker that became ready at `since` is so still.
+    pub(super) fn serves(&mut self, since: Moment, now: Moment) {
+        if self.failures > 0 && since > self.last_failure && now.since(since) >= PROVEN {
+            self.failures = 0;
+        }
+    }
+
+    fn close_until(&mut self, moment: Moment) {
+        self.closed_until = self.closed_until.max(moment);
+    }
+}

@@ -1,0 +1,143 @@
+//! What can happen to a pool.
+
+use std::fmt;
+
+use crate::ids::{Moment, Slot};
+
+use super::Policy;
+
+/// Something that happened, as the master saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Event {
+    /// An operator's signal to the master.
+    Signal(Signal),
+    /// The helper that ran `App::prepare` has ended.
+    HelperExited(ExitStatus),
+    /// A worker could not be forked.
+    SpawnFailed {
+        /// The place it was meant for.
+        slot: Slot,
+        /// What fork(2) said.
+        errno: i32,
+    },
+    /// A worker said that it can serve.
+    Ready(Slot),
+    /// What a ready worker's cell of the scoreboard says of its health.
+    Beat {
+        /// Whose.
+        slot: Slot,
+        /// Its last heartbeat.
+        beat: Moment,
+        /// When the request that holds its turn began, if one does.
+        turn: Option<Moment>,
+    },
+    /// A worker asks for its replacement.
+    RetireWanted(Slot, Wish),
+    /// A worker has ended and was reaped.
+    Exited {
+        /// Whose place is free again.
+        slot: Slot,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// The settings that [`super::Action::ReadSettings`] asked for are good.
+    SettingsAccepted(Policy),
+    /// They are not, or could not be read; the master has said why.
+    SettingsRefused,
+    /// Time has passed.
+    Tick,
+}
+
+/// The signals to the master that decide something about the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Stop gracefully.
+    Term,
+    /// Stop quickly.
+    Int,
+    /// Stop quickly.
+    Quit,
+    /// Reload.
+    Hup,
+    /// One worker more.
+    Ttin,
+    /// One worker fewer.
+    Ttou,
+}
+
+/// Why a worker asks to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// It has served `max_requests`.
+    MaxRequests,
+    /// Somebody who is not the master sent it a TERM.
+    ForeignTerm,
+}
+
+/// How a process ended (wait(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExitStatus {
+    /// It called exit with this status.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+impl ExitStatus {
+    /// Whether the end came from outside. The signals that a process raises by a fault of its own (signal(7): SEGV,
+    /// BUS, ILL, FPE, ABRT, TRAP, SYS) are its own doing.
+    pub(crate) fn is_foreign(self) -> bool {
+        const OWN_FAULTS: [i32; 7] = [11, 7, 4, 8, 6, 5, 31];
+        matches!(self, Self::Signal(number) if !OWN_FAULTS.contains(&number))
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Code(code) => write!(f, "exit status {code}"),
+            Self::Signal(number) => match signal_name(number) {
+                Some(name) => write!(f, "{name} (signal {number})"),
+                None => write!(f, "signal {number}"),
+            },
+        }
+    }
+}
+
+/// The name of a signal on Linux (signal(7), the numbers of x86 and ARM).
+pub(crate) fn signal_name(number: i32) -> Option<&'static str> {
+    const NAMES: [&str; 31] = [
+        "SIGHUP",
+        "SIGINT",
+        "SIGQUIT",
+        "SIGILL",
+        "SIGTRAP",
+        "SIGABRT",
+        "SIGBUS",
+        "SIGFPE",
+        "SIGKILL",
+        "SIGUSR1",
+        "SIGSEGV",
+        "SIGUSR2",
+        "SIGPIPE",
+        "SIGALRM",
+        "SIGTERM",
+        "SIGSTKFLT",
+        "SIGCHLD",
+        "SIGCONT",
+        "SIGSTOP",
+        "SIGTSTP",
+        "SIGTTIN",
+        "SIGTTOU",
+        "SIGURG",
+        "SIGXCPU",
+        "SIGXFSZ",
+        "SIGVTALRM",
+        "SIGPROF",
+        "SIGWINCH",
+        "SIGIO",
+        "SIGPWR",
+        "SIGSYS",
+    ];
+    usize::try_from(number).ok()?.checked_sub(1).and_then(|index| NAMES.get(index)).copied()
+}

@@ -1,0 +1,192 @@
+//! A reload: read, prepare, prove one worker, then go through the pool slot by slot.
+
+use std::time::Duration;
+
+use crate::ids::{Generation, Moment};
+
+use super::action::{Action, Order, ReloadFailure, Report};
+use super::event::ExitStatus;
+use super::pool::{State, Worker};
+use super::{Actions, Arbiter, Policy};
+
+/// How long the first worker of a new generation has to serve before the old generation may go.
+pub(super) const PROOF: Duration = Duration::from_secs(1);
+/// How often a first worker that somebody else killed is tried again.
+const TRIES: u32 = 3;
+
+/// How far a reload has come. One more may wait behind the running one, however many were asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Reload {
+    Idle,
+    Reading,
+    Preparing(Candidate),
+    Proving {
+        candidate: Candidate,
+        tries: u32,
+    },
+    /// The new settings are in force since then, and the pool is gone through.
+    Rolling {
+        since: Moment,
+    },
+}
+
+/// Settings that have not proved themselves yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Candidate {
+    pub(super) generation: Generation,
+    pub(super) policy: Policy,
+}
+
+impl Arbiter {
+    /// A reload was asked for.
+    pub(super) fn reload_wanted(&mut self, out: &mut Actions) {
+        if self.reload_waits {
+            return;
+        }
+        self.reload_waits = true;
+        if self.reload != Reload::Idle {
+            out.push(Action::Report(Report::ReloadWaits));
+        }
+    }
+
+    /// Starts the waiting reload, if it may. The first start comes first: what it says of a broken application is the
+    /// operator's answer then, and there is no worker yet that could be kept. A reload that has proved itself, but whose
+    /// workers fail to boot since, does not keep the next one waiting: that one may bring the cure.
+    pub(super) fn begin_reload(&mut self, out: &mut Actions) {
+        let free = match self.reload {
+            Reload::Idle => true,
+            Reload::Rolling { since } => self.gate.failed_after(since),
+            Reload::Reading | Reload::Preparing(_) | Reload::Proving { .. } => false,
+        };
+        if !self.reload_waits || !free || !self.ever_ready {
+            return;
+        }
+        if self.reload != Reload::Idle {
+            out.push(Action::Report(Report::ReloadOvertaken(self.generation)));
+        }
+        self.reload_waits = false;
+        self.reload = Reload::Reading;
+        out.push(Action::Report(Report::ReloadStarted(self.latest.next())));
+        out.push(Action::ReadSettings { candidate: self.latest.next() });
+    }
+
+    pub(super) fn settings_accepted(&mut self, policy: Policy, now: Moment, out: &mut Actions) {
+        if self.reload != Reload::Reading {
+            return;
+        }
+        self.latest = self.latest.next();
+        let candidate = Candidate { generation: self.latest, policy };
+        self.prepare(candidate.generation, candidate.policy.boot_timeout, now, out);
+        self.reload = Reload::Preparing(candidate);
+    }
+
+    pub(super) fn settings_refused(&mut self, out: &mut Actions) {
+        if self.reload == Reload::Reading {
+            self.reload = Reload::Idle;
+            out.push(Action::Report(Report::ReloadFailed(self.latest.next(), ReloadFailure::Settings)));
+        }
+    }
+
+    /// The candidate's `App::prepare` has ended.
+    pub(super) fn candidate_prepared(
+        &mut self,
+        status: ExitStatus,
+        timed_out: Option<Duration>,
+        out: &mut Actions,
+    ) {
+        let Reload::Preparing(candidate) = &self.reload else { return };
+        match (timed_out, status) {
+            (Some(after), _) => self.fail_reload(ReloadFailure::PrepareTimeout(after), out),
+            (None, ExitStatus::Code(0)) => {
+                self.reload = Reload::Proving { candidate: candidate.clone(), tries: 0 };
+            }
+            (None, status) => self.fail_reload(ReloadFailure::Prepare(status), out),
+        }
+    }
+
+    /// The generation whose first worker is wanted or on trial.
+    pub(super) fn on_trial(&self) -> Option<&Candidate> {
+        match &self.reload {
+            Reload::Proving { candidate, .. } => Some(candidate),
+            _ => None,
+        }
+    }
+
+    /// A worker of the candidate has ended, or was given up on.
+    pub(super) fn trial_ended(&mut self, failure: ReloadFailure, now: Moment, out: &mut Actions) {
+        let Reload::Proving { tries, .. } = &mut self.reload else { return };
+        *tries += 1;
+        if matches!(failure, ReloadFailure::Died(status) if status.is_foreign()) && *tries < TRIES {
+            self.gate.died(now);
+        } else {
+            self.fail_reload(failure, out);
+        }
+    }
+
+    /// Gives up on the candidate; the running generation stays as it is.
+    fn fail_reload(&mut self, failure: ReloadFailure, out: &mut Actions) {
+        let generation = match &self.reload {
+            Reload::Preparing(candidate) | Reload::Proving { candidate, .. } => candidate.generation,
+            Reload::Idle | Reload::Reading | Reload::Rolling { .. } => return,
+        };
+        self.reload = Reload::Idle;
+        out.push(Action::Discard(generation));
+        out.push(Action::Report(Report::ReloadFailed(generation, failure)));
+    }
+
+    /// Takes the candidate's settings once its first worker has served for a second, and ends a reload whose old
+    /// generation has left.
+    pub(super) fn advance_reload(&mut self, now: Moment, out: &mut Actions) {
+        if let Reload::Proving { candidate, .. } = &self.reload
+            && self.pool.iter().any(|worker| proved(worker, candidate.generation, now))
+        {
+            let Candidate { generation, policy } = candidate.clone();
+            if policy.workers != self.policy.workers {
+                self.offset = 0;
+            }
+            self.policy = policy;
+            self.generation = generation;
+            self.reload = Reload::Rolling { since: now };
+            out.push(Action::Promote(generation));
+        }
+        if matches!(self.reload, Reload::Rolling { .. })
+            && self.pool.iter().all(|worker| self.has_arrived(worker))
+        {
+            self.reload = Reload::Idle;
+            out.push(Action::Report(Report::ReloadDone(self.generation)));
+        }
+    }
+
+    /// When the worker on trial will have proved itself.
+    pub(super) fn proof_due(&self) -> Option<Moment> {
+        let candidate = self.on_trial()?;
+        self.pool.iter().find_map(|worker| match worker.state {
+            State::Ready { since, .. } if worker.generation == candidate.generation => Some(since + PROOF),
+            _ => None,
+        })
+    }
+
+    fn has_arrived(&self, worker: &Worker) -> bool {
+        worker.generation >= self.generation || !worker.is_live()
+    }
+
+    /// Ends a worker of a generation that is not wanted any more and serves nobody yet.
+    pub(super) fn dismiss_failed_candidates(&mut self, now: Moment, out: &mut Actions) {
+        let wanted = self.on_trial().map(|candidate| candidate.generation);
+        let strays: Vec<_> = self
+            .pool
+            .iter()
+            .filter(|w| w.generation > self.generation && Some(w.generation) != wanted)
+            .filter(|w| w.is_booting() || w.is_ready())
+            .map(|w| w.slot)
+            .collect();
+        for slot in strays {
+            self.tell_to_leave(slot, Order::Drain, super::action::Cause::Stopped, now, out);
+        }
+    }
+}
+
+fn proved(worker: &Worker, generation: Generation, now: Moment) -> bool {
+    worker.generation == generation
+        && matches!(worker.state, State::Ready { since, .. } if now.since(since) >= PROOF)
+}

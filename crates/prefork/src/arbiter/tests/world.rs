@@ -1,0 +1,548 @@
+//! A machine made of numbers: processes that boot, serve, hang, crash and end on virtual time, and a referee that
+//! checks every action of the arbiter against the rules.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::arbiter::action::{Action, Cause, Order, Report, Retirement};
+use crate::arbiter::event::{Event, ExitStatus, Signal, Wish};
+use crate::arbiter::stop::{DRAIN_MARGIN, LAST_GRACE};
+use crate::arbiter::{Arbiter, Policy};
+use crate::ids::{Generation, Moment, Slot};
+
+/// Something that befalls the machine. `who` picks a process by its place among the living.
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    Wait {
+        ms: u64,
+    },
+    /// Nothing runs for a while: suspend, or a paused virtual machine.
+    Sleep {
+        ms: u64,
+    },
+    Signal(Signal),
+    Kill {
+        who: usize,
+    },
+    Crash {
+        who: usize,
+        code: i32,
+    },
+    /// The loop is blocked: no heartbeat, and no order but an abort is heard.
+    Block {
+        who: usize,
+    },
+    /// Hears nothing, not even an abort.
+    Stop {
+        who: usize,
+    },
+    HoldTurn {
+        who: usize,
+    },
+    ReleaseTurn {
+        who: usize,
+    },
+    Wish {
+        who: usize,
+        wish: Wish,
+    },
+    /// A drain takes as long as it may from now on.
+    BusyConnections(bool),
+    Boot(Boot),
+    Prepare(Boot),
+    ForkFails {
+        times: u32,
+    },
+    File(Option<u16>),
+}
+
+/// What becomes of the next boots.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Boot {
+    Takes { ms: u64 },
+    Exits { code: i32 },
+    Faults,
+    Hangs,
+}
+
+pub(super) fn op() -> impl Strategy<Value = Op> {
+    let who = 0..6usize;
+    let boot = || {
+        prop_oneof![
+            4 => (1..400u64).prop_map(|ms| Boot::Takes { ms }),
+            1 => (400..9_000u64).prop_map(|ms| Boot::Takes { ms }),
+            1 => prop::sample::select(vec![1, 3, 4]).prop_map(|code| Boot::Exits { code }),
+            1 => Just(Boot::Faults),
+            1 => Just(Boot::Hangs),
+        ]
+    };
+    let signals = vec![Signal::Hup, Signal::Hup, Signal::Hup, Signal::Ttin, Signal::Ttou];
+    prop_oneof![
+        8 => (0..3_000u64).prop_map(|ms| Op::Wait { ms }),
+        1 => (1_000..40_000u64).prop_map(|ms| Op::Wait { ms }),
+        1 => (1_000..90_000u64).prop_map(|ms| Op::Sleep { ms }),
+        6 => prop::sample::select(signals).prop_map(Op::Signal),
+        3 => who.clone().prop_map(|who| Op::Kill { who }),
+        2 => (who.clone(), 0..5i32).prop_map(|(who, code)| Op::Crash { who, code }),
+        1 => who.clone().prop_map(|who| Op::Block { who }),
+        1 => who.clone().prop_map(|who| Op::Stop { who }),
+        1 => who.clone().prop_map(|who| Op::HoldTurn { who }),
+        1 => who.clone().prop_map(|who| Op::ReleaseTurn { who }),
+        2 => (who, prop::sample::select(vec![Wish::MaxRequests, Wish::ForeignTerm]))
+            .prop_map(|(who, wish)| Op::Wish { who, wish }),
+        1 => any::<bool>().prop_map(Op::BusyConnections),
+        2 => boot().prop_map(Op::Boot),
+        1 => boot().prop_map(Op::Prepare),
+        1 => (1..4u32).prop_map(|times| Op::ForkFails { times }),
+        2 => prop::option::weighted(0.7, 1..6u16).prop_map(Op::File),
+    ]
+}
+
+pub(super) fn policy() -> impl Strategy<Value = Policy> {
+    (1..6u16, 1..3u16, 1..4u16, prop::option::weighted(0.9, 1..30u64)).prop_map(
+        |(workers, surge, boot_concurrency, timeout)| Policy {
+            workers,
+            surge,
+            boot_concurrency,
+            timeout: timeout.map(Duration::from_secs),
+            boot_timeout: Duration::from_secs(5),
+            graceful_timeout: Duration::from_secs(4),
+        },
+    )
+}
+
+/// The rules of the design, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// 1: the pool returns to its target size.
+    Whole,
+    /// 2: never more than `workers + surge` live ones, nor `boot_concurrency` booting ones; no slot is shared.
+    Bounded,
+    /// 3: nobody is retired before the replacement is ready.
+    ReadyFirst,
+    /// 4: SIGKILL only after the grace; every spawn has one reap.
+    Grace,
+    /// 5: boots that fail back off, deaths do not spin, a first start that cannot be ends with its code.
+    Boot,
+    /// 6: at most one reload runs.
+    OneReload,
+    /// 7: a stop ends, in bounded time, with no child left.
+    Ends,
+    /// Nobody is aborted who did nothing wrong, least of all for a sleep of the machine.
+    Just,
+}
+
+#[derive(Clone, Debug)]
+struct Process {
+    generation: Generation,
+    ready_at: Option<Moment>,
+    dies_at: Option<(Moment, ExitStatus)>,
+    /// Since when it serves.
+    ready: Option<Moment>,
+    silent_since: Option<Moment>,
+    turn: Option<Moment>,
+    deaf: bool,
+    told: Option<(Order, Moment)>,
+}
+
+pub(super) struct World {
+    pub(super) arbiter: Arbiter,
+    pub(super) now: Moment,
+    processes: BTreeMap<Slot, Process>,
+    helper: Option<Option<(Moment, ExitStatus)>>,
+    last_tick: Moment,
+    boot: Boot,
+    prepare: Boot,
+    fork_failures: u32,
+    file: Option<u16>,
+    busy: bool,
+    awake_since: Moment,
+    reloading: bool,
+    spawns: Vec<Moment>,
+    ever_ready: bool,
+    fault_before_ready: bool,
+    pub(super) exit: Option<(i32, Moment)>,
+    pub(super) broken: Vec<(Rule, String)>,
+}
+
+impl World {
+    pub(super) fn new(policy: Policy) -> Self {
+        let now = Moment::from_origin(Duration::from_secs(100));
+        let (arbiter, actions) = Arbiter::start(policy, now);
+        let mut world = Self {
+            arbiter,
+            now,
+            processes: BTreeMap::new(),
+            helper: None,
+            last_tick: now,
+            boot: Boot::Takes { ms: 20 },
+            prepare: Boot::Takes { ms: 20 },
+            fork_failures: 0,
+            file: None,
+            busy: false,
+            awake_since: now,
+            reloading: false,
+            spawns: Vec::new(),
+            ever_ready: false,
+            fault_before_ready: false,
+            exit: None,
+            broken: Vec::new(),
+        };
+        world.perform(actions);
+        world
+    }
+
+    fn broke(&mut self, rule: Rule, what: impl Into<String>) {
+        self.broken.push((rule, format!("at {:?}: {}", self.now, what.into())));
+    }
+
+    fn tell(&mut self, event: Event) {
+        let actions = self.arbiter.handle(event, self.now);
+        self.perform(actions);
+    }
+
+    pub(super) fn befall(&mut self, op: &Op) {
+        match *op {
+            Op::Wait { ms } => self.run(Duration::from_millis(ms)),
+            Op::Sleep { ms } => {
+                let span = Duration::from_millis(ms);
+                let overslept = span > self.arbiter.policy().oversleep();
+                self.now = self.now + span;
+                if overslept {
+                    self.awake_since = self.now;
+                }
+                for process in self.processes.values_mut() {
+                    process.sleep(span);
+                }
+                if let Some(Some((at, _))) = &mut self.helper {
+                    *at = *at + span;
+                }
+                self.tick();
+            }
+            Op::Signal(signal) => self.tell(Event::Signal(signal)),
+            Op::Kill { who } => self.with(who, |p, now| p.dies_at = Some((now, ExitStatus::Signal(9)))),
+            Op::Crash { who, code } => {
+                self.with(who, |p, now| p.dies_at = Some((now, ExitStatus::Code(code))))
+            }
+            Op::Block { who } => self.with(who, |p, now| p.silent_since = p.silent_since.or(Some(now))),
+            Op::Stop { who } => {
+                self.fault_before_ready |= !self.ever_ready;
+                self.with(who, |p, now| {
+                    p.silent_since = p.silent_since.or(Some(now));
+                    p.deaf = true;
+                });
+            }
+            Op::HoldTurn { who } => self.with(who, |p, now| p.turn = p.turn.or(Some(now))),
+            Op::ReleaseTurn { who } => self.with(who, |p, _| p.turn = None),
+            Op::Wish { who, wish } => {
+                if let Some(slot) = self.pick(who) {
+                    self.tell(Event::RetireWanted(slot, wish));
+                }
+            }
+            Op::BusyConnections(busy) => self.busy = busy,
+            Op::Boot(boot) => self.boot = boot,
+            Op::Prepare(boot) => self.prepare = boot,
+            Op::ForkFails { times } => self.fork_failures = times,
+            Op::File(workers) => self.file = workers,
+        }
+        self.happen();
+    }
+
+    fn pick(&self, who: usize) -> Option<Slot> {
+        let slots: Vec<Slot> = self.processes.keys().copied().collect();
+        slots.get(who % slots.len().max(1)).copied()
+    }
+
+    fn with(&mut self, who: usize, change: impl FnOnce(&mut Process, Moment)) {
+        let now = self.now;
+        if let Some(process) = self.pick(who).and_then(|slot| self.processes.get_mut(&slot)) {
+            change(process, now);
+        }
+    }
+
+    /// Heals everything that is wrong with the machine, though not with the processes that are there.
+    pub(super) fn calm(&mut self) {
+        self.boot = Boot::Takes { ms: 20 };
+        self.prepare = Boot::Takes { ms: 20 };
+        self.fork_failures = 0;
+        self.busy = false;
+    }
+
+    /// Lets time pass, from one happening to the next.
+    pub(super) fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            self.happen();
+            if self.exit.is_some() {
+                return;
+            }
+            let tick = self.last_tick + self.arbiter.policy().tick();
+            let wake = self.arbiter.wake_at().map_or(tick, |wake| wake.min(tick)).max(self.now);
+            let next = self.next_happening().map_or(wake, |at| at.min(wake));
+            if next > end {
+                self.now = end;
+                return;
+            }
+            self.now = next.max(self.now);
+            if next == wake {
+                self.tick();
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        self.last_tick = self.now;
+        let healthy: Vec<_> = self
+            .processes
+            .iter()
+            .filter(|(_, process)| process.ready.is_some())
+            .map(|(slot, process)| (*slot, process.silent_since.unwrap_or(self.now), process.turn))
+            .collect();
+        for (slot, beat, turn) in healthy {
+            self.tell(Event::Beat { slot, beat, turn });
+        }
+        self.tell(Event::Tick);
+    }
+
+    fn next_happening(&self) -> Option<Moment> {
+        let workers = self.processes.values().filter_map(|process| {
+            let ready = process.ready_at.filter(|_| process.ready.is_none() && !process.deaf);
+            [ready, process.dies_at.map(|(at, _)| at)].into_iter().flatten().min()
+        });
+        workers.chain(self.helper.flatten().map(|(at, _)| at)).min()
+    }
+
+    /// Everything that is due.
+    fn happen(&mut self) {
+        loop {
+            if let Some(Some((at, status))) = self.helper
+                && at <= self.now
+            {
+                self.helper = None;
+                self.fault_before_ready |= status != ExitStatus::Code(0);
+                self.tell(Event::HelperExited(status));
+                continue;
+            }
+            let dead = self.processes.iter().find(|(_, p)| p.dies_at.is_some_and(|(at, _)| at <= self.now));
+            if let Some((&slot, process)) = dead {
+                let status = process.dies_at.map_or(ExitStatus::Code(0), |(_, status)| status);
+                self.fault_before_ready |= !self.ever_ready;
+                self.processes.remove(&slot);
+                self.tell(Event::Exited { slot, status });
+                continue;
+            }
+            let now = self.now;
+            let ready = self.processes.iter_mut().find(|(_, process)| {
+                process.ready.is_none() && !process.deaf && process.ready_at.is_some_and(|at| at <= now)
+            });
+            let Some((&slot, process)) = ready else { return };
+            process.ready = Some(now);
+            self.ever_ready |= process.told.is_none();
+            self.tell(Event::Ready(slot));
+        }
+    }
+
+    fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            if self.exit.is_some() {
+                self.broke(Rule::Ends, format!("{action:?} after the exit"));
+            }
+            match action {
+                Action::Prepare(_) => {
+                    self.helper = Some(self.fate(self.prepare));
+                    self.fault_before_ready |= self.prepare == Boot::Hangs && !self.ever_ready;
+                }
+                Action::KillHelper => self.helper = Some(Some((self.now, ExitStatus::Signal(9)))),
+                Action::Spawn { slot, generation } => self.spawn(slot, generation),
+                Action::Signal(slot, order) => self.order(slot, order),
+                Action::ReadSettings { .. } => match self.file {
+                    Some(workers) => {
+                        let policy = Policy { workers, ..self.arbiter.policy().clone() };
+                        self.tell(Event::SettingsAccepted(policy));
+                    }
+                    None => self.tell(Event::SettingsRefused),
+                },
+                Action::Report(report) => self.hear(&report),
+                Action::Promote(_) | Action::Discard(_) | Action::CloseListeners => {}
+                Action::Exit(code) => {
+                    if !self.processes.is_empty() {
+                        self.broke(Rule::Ends, "left children behind");
+                    }
+                    self.exit = Some((code, self.now));
+                }
+            }
+        }
+    }
+
+    fn fate(&self, boot: Boot) -> Option<(Moment, ExitStatus)> {
+        match boot {
+            Boot::Takes { ms } => Some((self.now + Duration::from_millis(ms), ExitStatus::Code(0))),
+            Boot::Exits { code } => Some((self.now, ExitStatus::Code(code))),
+            Boot::Faults => Some((self.now, ExitStatus::Signal(11))),
+            Boot::Hangs => None,
+        }
+    }
+
+    fn spawn(&mut self, slot: Slot, generation: Generation) {
+        let live = self.count(|p| !matches!(p.told, Some((Order::Drain, _))));
+        let most = self.arbiter.most_live();
+        if live >= most {
+            self.broke(
+                Rule::Bounded,
+                format!("slot {slot} is the {}th live worker of at most {most}", live + 1),
+            );
+        }
+        let booting = self.count(|p| p.ready.is_none() && p.told.is_none());
+        let at_once = usize::from(self.arbiter.policy().boot_concurrency);
+        if booting >= at_once {
+            self.broke(Rule::Bounded, format!("{} boots at once, {at_once} allowed", booting + 1));
+        }
+        if self.processes.contains_key(&slot) {
+            self.broke(Rule::Bounded, format!("slot {slot} is taken"));
+        }
+        self.spawns.push(self.now);
+        let second = self.spawns.iter().rev().take_while(|at| self.now.since(**at) < Duration::from_secs(1));
+        let rate = second.count();
+        if rate > 60 {
+            self.broke(Rule::Boot, format!("{rate} forks within a second"));
+        }
+        if self.fork_failures > 0 {
+            self.fork_failures -= 1;
+            self.tell(Event::SpawnFailed { slot, errno: 11 });
+            return;
+        }
+        let (ready_at, dies_at) = match (self.boot, self.fate(self.boot)) {
+            (Boot::Takes { .. }, Some((at, _))) => (Some(at), None),
+            (_, fate) => (None, fate),
+        };
+        let patience = self.arbiter.policy().boot_timeout;
+        let in_time = ready_at.is_some_and(|at| at.since(self.now) < patience);
+        self.fault_before_ready |= !in_time && !self.ever_ready;
+        self.processes.insert(
+            slot,
+            Process {
+                generation,
+                ready_at,
+                dies_at,
+                ready: None,
+                silent_since: None,
+                turn: None,
+                deaf: false,
+                told: None,
+            },
+        );
+    }
+
+    fn order(&mut self, slot: Slot, order: Order) {
+        let now = self.now;
+        let quiet = self.awake_since;
+        let drain = self.arbiter.policy().graceful_timeout;
+        let busy = self.busy;
+        let Some(process) = self.processes.get_mut(&slot) else {
+            self.broke(Rule::Grace, format!("{order:?} for the empty slot {slot}"));
+            return;
+        };
+        let before = process.told.replace((order, now));
+        let blocked = process.silent_since.is_some();
+        let end = |after: Duration, status| Some((now + after, status));
+        process.dies_at = process.dies_at.or(match order {
+            Order::Kill => end(Duration::ZERO, ExitStatus::Signal(9)),
+            _ if process.deaf => None,
+            Order::Abort => end(Duration::from_millis(210), ExitStatus::Code(70)),
+            Order::Quit => end(Duration::from_millis(5), ExitStatus::Code(0)),
+            Order::Drain if blocked || process.turn.is_some() || busy => end(drain, ExitStatus::Code(0)),
+            Order::Drain => end(Duration::from_millis(5), ExitStatus::Code(0)),
+        });
+        if order == Order::Kill {
+            process.dies_at = Some((now, ExitStatus::Signal(9)));
+            let grace = match before {
+                Some((Order::Drain, at)) => Some((at, drain)),
+                Some((Order::Quit | Order::Abort, at)) => Some((at, LAST_GRACE)),
+                Some((Order::Kill, _)) | None => None,
+            };
+            let asleep_since = grace.is_some_and(|(at, _)| at < quiet);
+            if !grace.is_some_and(|(at, grace)| now.since(at) >= grace || asleep_since) {
+                self.broke(Rule::Grace, format!("slot {slot} was killed without its grace, told {before:?}"));
+            }
+        }
+    }
+
+    fn hear(&mut self, report: &Report) {
+        match *report {
+            Report::GivenUp(slot, Cause::Turn(_) | Cause::Silent(_)) => {
+                let timeout = self.arbiter.policy().timeout.unwrap_or(Duration::MAX);
+                let (now, awake) = (self.now, self.awake_since);
+                let guilty = self.processes.get(&slot).is_some_and(|process| {
+                    let held =
+                        |since: Option<Moment>| since.is_some_and(|at| now.since(at.max(awake)) > timeout);
+                    held(process.silent_since) || held(process.turn)
+                });
+                if !guilty {
+                    self.broke(Rule::Just, format!("slot {slot} was given up on for nothing: {report:?}"));
+                }
+            }
+            Report::Retiring(slot, generation, why) => {
+                let stays = |(other, process): &(&Slot, &Process)| {
+                    **other != slot && process.ready.is_some() && process.told.is_none()
+                };
+                let staying = self.processes.iter().filter(stays).count();
+                if staying < usize::from(self.arbiter.target()) {
+                    let what = format!("slot {slot} of {generation} retired for {why:?}, {staying} stay");
+                    self.broke(Rule::ReadyFirst, what);
+                }
+                let newer = self.processes.values().any(|p| p.generation > generation && p.ready.is_some());
+                if why == Retirement::Reload && !newer {
+                    self.broke(Rule::ReadyFirst, format!("slot {slot} retired, and nothing newer is ready"));
+                }
+            }
+            Report::ReloadStarted(_) => {
+                if self.reloading {
+                    self.broke(Rule::OneReload, "a reload started within another");
+                }
+                self.reloading = true;
+            }
+            Report::ReloadFailed(..) | Report::ReloadDone(_) | Report::ReloadOvertaken(_) => {
+                self.reloading = false
+            }
+            Report::StartFailed(_) if self.ever_ready || !self.fault_before_ready => {
+                self.broke(Rule::Boot, format!("{report:?} although the start had not failed"));
+            }
+            _ => {}
+        }
+    }
+
+    fn count(&self, which: impl Fn(&Process) -> bool) -> usize {
+        self.processes.values().filter(|process| which(process)).count()
+    }
+
+    /// Judges the pool after a calm long enough for everything to end.
+    pub(super) fn expect_whole(&mut self) {
+        let want = usize::from(self.arbiter.target());
+        let watched = self.arbiter.policy().timeout.is_some();
+        let serving =
+            |p: &Process| p.ready.is_some() && p.told.is_none() && !(watched && p.silent_since.is_some());
+        let serving = self.count(serving);
+        if serving != want || self.processes.len() != want {
+            let all = self.processes.len();
+            self.broke(Rule::Whole, format!("{serving} of {all} workers serve, {want} wanted"));
+        }
+        if self.reloading {
+            self.broke(Rule::OneReload, "a reload never ended");
+        }
+    }
+}
+
+impl Process {
+    /// Its clocks stood still for this long.
+    fn sleep(&mut self, span: Duration) {
+        self.ready_at = self.ready_at.map(|at| at + span);
+        self.dies_at = self.dies_at.map(|(at, status)| (at + span, status));
+    }
+}
+
+/// The longest time after which a stop has to be over, whatever state it met.
+pub(super) fn longest_stop(policy: &Policy) -> Duration {
+    policy.graceful_timeout + DRAIN_MARGIN + LAST_GRACE + policy.tick() * 2
+}

@@ -1,0 +1,121 @@
+//! The life of a connection: hyper's state machine between our wire and our time limits, and a close that no client
+//! mistakes for a loss.
+
+use std::future::poll_fn;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::app::App;
+use crate::worker::OpenGuard;
+
+use super::flow::{Flow, Overdue};
+use super::refusal::raw_refusal;
+use super::request::{Connected, Handling, RequestService};
+use super::wire::Wire;
+
+/// How long the rest of a refused request is read and thrown away.
+const LINGER: Duration = Duration::from_secs(5);
+/// After this much beyond the body's limit the client is not listened to any more.
+const LINGER_BYTES: u64 = 1 << 20;
+
+/// Serves one connection to its end.
+pub(crate) async fn serve<A: App>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handling: Arc<Handling<A>>,
+    flow: Arc<Flow>,
+    open: OpenGuard,
+) {
+    let stream = Arc::new(stream);
+    let settle = SettleAtLast(&flow);
+    let finished = exchange(&stream, peer, &handling, &flow, open).await;
+    drop(settle);
+    close(&stream, finished && !flow.is_unread(), handling.settings.bodies.limit_request_body).await;
+}
+
+/// Whoever waits for a connection to settle is never left waiting.
+struct SettleAtLast<'a>(&'a Flow);
+
+impl Drop for SettleAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.settle();
+    }
+}
+
+/// Requests and answers; whether they ended in good order.
+async fn exchange<A: App>(
+    stream: &Arc<TcpStream>,
+    peer: SocketAddr,
+    handling: &Arc<Handling<A>>,
+    flow: &Arc<Flow>,
+    open: OpenGuard,
+) -> bool {
+    let wire = Wire { stream: Arc::clone(stream), flow: Arc::clone(flow) };
+    let connected = Connected { stream: Arc::clone(stream), flow: Arc::clone(flow), peer, _open: open };
+    let service = RequestService { handling: Arc::clone(handling), connected };
+    let mut connection = http1::Builder::new()
+        .half_close(true) // a client that only sends no more still gets its answer
+        .header_read_timeout(None) // hyper has one clock for idle and head; ours tell them apart
+        .serve_connection(TokioIo::new(wire), service);
+    let mut clock = pin!(sleep(Duration::ZERO));
+    loop {
+        tokio::select! {
+            biased;
+            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => return ended.is_ok(),
+            () = &mut clock => {}
+        }
+        let next = match flow.check(&handling.settings.timeouts, handling.life.is_leaving()) {
+            Ok(left) => left,
+            Err(Overdue::Idle) if has_input(stream) => Duration::from_millis(10), // it comes to hyper in a moment
+            Err(Overdue::Idle) => return true,
+            Err(Overdue::Head) => {
+                let answer =
+                    raw_refusal(StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time");
+                let _ = send(stream, answer.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+                return false;
+            }
+            Err(Overdue::Write) => return true,
+        };
+        // Looked at again soon while nothing is due, so that limits which begin later are kept too.
+        clock.as_mut().reset(Instant::now() + next.min(Duration::from_secs(1)));
+    }
+}
+
+/// The last look before an idle connection is closed: a request that has arrived is served.
+fn has_input(stream: &TcpStream) -> bool {
+    matches!(recv(stream, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((1.., _)))
+}
+
+/// Closes in both directions. What the client sends on after a refusal is read and thrown away for a while: a close
+/// with unread bytes makes the kernel send a reset, and that can overtake the answer (RFC 9112 section 9.6).
+async fn close(stream: &TcpStream, in_good_order: bool, limit: u64) {
+    let _ = SockRef::from(stream).shutdown(Shutdown::Write);
+    if in_good_order && !has_input(stream) {
+        return;
+    }
+    let most = limit.saturating_add(LINGER_BYTES);
+    let _ = timeout(LINGER, discard(stream, most)).await;
+}
+
+async fn discard(stream: &TcpStream, most: u64) {
+    let mut rest = vec![0; 16 * 1024];
+    let mut total = 0;
+    while total < most && stream.readable().await.is_ok() {
+        match stream.try_read(&mut rest) {
+            Ok(0) => return,
+            Ok(count) => total += count as u64,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}

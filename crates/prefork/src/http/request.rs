@@ -1,0 +1,196 @@
+//! The path of a request: limit, body, turn, application, answer.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tower_service::Service;
+
+use crate::app::{App, BodyPolicy, BoxError, Client};
+use crate::scoreboard::Tenant;
+use crate::settings::Settings;
+use crate::worker::{HeldSockets, Life, OpenGuard, Recycling, RequestIds, Turn};
+
+use super::answer::Answer;
+use super::body::Body;
+use super::flow::Flow;
+use super::refusal::refusal;
+use super::spool::Spool;
+
+/// What all requests of a worker share.
+pub(crate) struct Handling<A: App> {
+    pub(crate) app: Arc<A>,
+    pub(crate) service: A::Service,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) turn: Turn,
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) sockets: Arc<HeldSockets>,
+    pub(crate) life: Life,
+    pub(crate) recycling: Recycling,
+    pub(crate) ids: RequestIds,
+    pub(crate) spool: Spool,
+}
+
+/// A connection, as its requests see it.
+#[derive(Clone)]
+pub(super) struct Connected {
+    pub(super) stream: Arc<TcpStream>,
+    pub(super) flow: Arc<Flow>,
+    pub(super) peer: SocketAddr,
+    /// Keeps the worker for a request whose client has left.
+    pub(super) _open: OpenGuard,
+}
+
+/// Why the application was not asked, or its answer is not used.
+struct Refused(StatusCode, String);
+
+impl<A: App> Handling<A> {
+    /// Answers a request. Whatever becomes of the connection meanwhile, a handler that has begun runs to its end.
+    async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        id: u64,
+        from: Connected,
+    ) -> Response<Answer<A::Answer>> {
+        let mut response = match self.ask(request, id, &from).await {
+            Ok(response) => response.map(|body| Answer::of_application(body, Arc::clone(&from.flow))),
+            Err(Refused(status, why)) => {
+                refusal(status, &why).map(|body| Answer::fixed(body, Arc::clone(&from.flow)))
+            }
+        };
+        if self.life.is_leaving() || from.flow.is_unread() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn ask(
+        &self,
+        request: Request<Incoming>,
+        id: u64,
+        from: &Connected,
+    ) -> Result<Response<A::Answer>, Refused> {
+        let (mut head, incoming) = request.into_parts();
+        let body = match self.receive(&head, incoming).await {
+            Ok(body) => body,
+            Err(refused) => {
+                from.flow.leave_unread();
+                return Err(refused);
+            }
+        };
+        head.extensions.insert(Client { address: from.peer });
+
+        let path = head.uri.path_and_query().map_or("*", |path| path.as_str());
+        let mut held = self.tenant.hold(head.method.as_str(), path, id);
+        let mut socket = self.sockets.enter(&from.stream, &from.flow);
+        from.flow.settle();
+        let permit = self.turn.take().await;
+        held.runs(self.turn.is_single());
+        socket.runs();
+
+        let mut service = self.service.clone();
+        let call = async {
+            poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(Request::from_parts(head, body)).await
+        };
+        let result = tokio::select! {
+            biased;
+            result = call => result.map_err(|error| failed(id, error.into())),
+            () = self.life.aborted_from_now() => Err(timed_out()),
+        };
+        let status = result.as_ref().map_or_else(|Refused(status, _)| *status, Response::status);
+        held.finished(status.as_u16());
+        drop((socket, permit));
+        self.recycling.served();
+        result
+    }
+
+    /// Receives a request's body, outside any turn.
+    async fn receive(&self, head: &http::request::Parts, incoming: Incoming) -> Result<Body, Refused> {
+        let coding = head.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+        if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+            return Err(Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must not be encoded".into()));
+        }
+        if incoming.is_end_stream() {
+            return Ok(Body::default());
+        }
+        let default = BodyPolicy { limit: self.settings.bodies.limit_request_body };
+        let most = match self.app.body_policy(head, default).limit {
+            0 => u64::MAX,
+            limit => limit,
+        };
+        if incoming.size_hint().lower() > most {
+            let why = format!("the body is larger than {most} bytes");
+            return Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, why));
+        }
+        let received = self.spool.receive(incoming, most, &self.settings).await;
+        received.map_err(|error| Refused(error.status(), error.to_string()))
+    }
+}
+
+fn failed(id: u64, error: BoxError) -> Refused {
+    tracing::error!(request = %format_args!("{id:016x}"), %error, "the application failed");
+    internal_error(id)
+}
+
+fn internal_error(id: u64) -> Refused {
+    Refused(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error, request {id:016x}"))
+}
+
+fn timed_out() -> Refused {
+    Refused(StatusCode::GATEWAY_TIMEOUT, crate::worker::TIMED_OUT.into())
+}
+
+/// The service that hyper calls, one per connection: each request is a task of its own, so that neither a panic in it
+/// nor a client that leaves ends anything else.
+pub(super) struct RequestService<A: App> {
+    pub(super) handling: Arc<Handling<A>>,
+    pub(super) connected: Connected,
+}
+
+impl<A: App> hyper::service::Service<Request<Incoming>> for RequestService<A> {
+    type Response = Response<Answer<A::Answer>>;
+    type Error = Infallible;
+    type Future = Answering<A::Answer>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.connected.flow.begins();
+        let id = self.handling.ids.next();
+        let handling = Arc::clone(&self.handling);
+        let task = tokio::spawn(AssertUnwindSafe(handling.handle(request, id, self.connected.clone())));
+        Answering { task, id, flow: Arc::clone(&self.connected.flow) }
+    }
+}
+
+/// A request's answer to come.
+pub(super) struct Answering<B> {
+    task: JoinHandle<Response<Answer<B>>>,
+    id: u64,
+    flow: Arc<Flow>,
+}
+
+impl<B> Future for Answering<B> {
+    type Output = Result<Response<Answer<B>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match ready!(Pin::new(&mut self.task).poll(cx)) {
+            Ok(response) => response,
+            Err(_panicked) => {
+                let Refused(status, why) = internal_error(self.id);
+                tracing::error!(request = %format_args!("{:016x}", self.id), "a handler panicked");
+                refusal(status, &why).map(|body: Bytes| Answer::fixed(body, Arc::clone(&self.flow)))
+            }
+        };
+        Poll::Ready(Ok(response))
+    }
+}

@@ -1,0 +1,135 @@
+//! What the operator reads. The arbiter says what is worth a line; the words are here.
+
+use std::io;
+
+use crate::app::App;
+use crate::arbiter::{Cause, Death, ReloadFailure, Report, Retirement, StartFailure, Wish};
+use crate::scoreboard::{LastWords, Span};
+use crate::sys;
+
+use super::Master;
+
+impl<A: App> Master<A> {
+    pub(super) fn report(&mut self, report: Report) {
+        match report {
+            Report::Started => {
+                if let Some(when_serving) = &mut self.when_serving {
+                    when_serving(&self.addresses);
+                }
+            }
+            Report::Ready(slot, generation, took) => {
+                tracing::info!("worker {slot} ready after {}, generation {generation}", Span(took));
+            }
+            Report::Retiring(slot, generation, why) => {
+                tracing::info!("worker {slot} of generation {generation} retires: {}", retirement(why));
+            }
+            Report::GivenUp(slot, cause) => {
+                let words = LastWords::read(self.board.cell(slot), sys::now());
+                tracing::error!("worker {slot} is given up: {}; {words}", given_up(cause));
+            }
+            Report::Dead(death) => self.report_death(&death),
+            Report::BootBackOff { failures, delay } => {
+                tracing::error!(
+                    "{failures} workers in a row failed to boot; the next try comes in {}",
+                    Span(delay)
+                );
+            }
+            Report::StartFailed(failure) => {
+                tracing::error!("the start failed: {}", start_failure(failure));
+            }
+            Report::ForkFailed(errno, delay) => {
+                let error = io::Error::from_raw_os_error(errno);
+                let hint = "see RLIMIT_NPROC (ulimit -u), the cgroup's pids.max, and free memory";
+                tracing::error!(
+                    "a worker could not be forked: {error}; {hint}; the next try comes in {}",
+                    Span(delay)
+                );
+            }
+            Report::ReloadStarted(generation) => tracing::info!("reload: generation {generation} begins"),
+            Report::ReloadWaits => tracing::info!("reload: one is running; another follows it"),
+            Report::ReloadFailed(generation, failure) => {
+                let why = reload_failure(failure);
+                tracing::error!(
+                    "reload: generation {generation} is refused: {why}; the running one stays as it was"
+                );
+            }
+            Report::ReloadOvertaken(generation) => {
+                tracing::warn!("reload: generation {generation} fails to boot in part; the next one begins");
+            }
+            Report::ReloadDone(generation) => tracing::info!("reload: generation {generation} serves alone"),
+            Report::Scaled { from, to } => tracing::info!("workers wanted: {to}, until now {from}"),
+            Report::Slept(span) => {
+                tracing::warn!("the master did not run for {}: nobody is blamed for that time", Span(span));
+            }
+            Report::Stopping { quick: false } => tracing::info!("stopping: workers finish what they have"),
+            Report::Stopping { quick: true } => tracing::info!("stopping: workers leave at once"),
+        }
+    }
+
+    /// The last words of a worker: how it ended, by whose doing, and what it held.
+    fn report_death(&self, death: &Death) {
+        let words = LastWords::read(self.board.cell(death.slot), sys::now());
+        let Death { slot, generation, status, cause, booting, age } = *death;
+        let state = if booting { "while booting" } else { "in service" };
+        let why = match cause {
+            Cause::Own => format!("{state}, not by the master"),
+            Cause::Retired(why) => format!("retired: {}", retirement(why)),
+            Cause::Stopped => "told to stop".into(),
+            other => given_up(other),
+        };
+        let line =
+            format!("worker {slot} of generation {generation} ended by {status} after {}, {why}", Span(age));
+        match cause {
+            Cause::Retired(_) | Cause::Stopped if !words.held_requests() => tracing::info!("{line}"),
+            Cause::Retired(_) | Cause::Stopped => tracing::warn!("{line}; {words}"),
+            _ => tracing::error!("{line}; {words}"),
+        }
+    }
+}
+
+fn retirement(why: Retirement) -> &'static str {
+    match why {
+        Retirement::Reload => "a newer generation has taken its place",
+        Retirement::Wish(Wish::MaxRequests) => "it has served max_requests",
+        Retirement::Wish(Wish::ForeignTerm) => "somebody sent it SIGTERM",
+        Retirement::Surplus => "there are more workers than wanted",
+    }
+}
+
+fn given_up(cause: Cause) -> String {
+    match cause {
+        Cause::Turn(age) => format!("a request held it for {}, longer than timeout", Span(age)),
+        Cause::Silent(age) => format!("no heartbeat for {}, longer than timeout", Span(age)),
+        Cause::Boot(age) => format!("not ready after {}, boot_timeout", Span(age)),
+        Cause::GraceOver => "it did not leave within graceful_timeout".into(),
+        Cause::Own => "by its own doing".into(),
+        Cause::Retired(why) => retirement(why).into(),
+        Cause::Stopped => "told to stop".into(),
+    }
+}
+
+fn start_failure(failure: StartFailure) -> String {
+    match failure {
+        StartFailure::Prepare(status) => format!("the application's preparation ended with {status}"),
+        StartFailure::Build => "the application could not be built; its own words stand above".into(),
+        StartFailure::Boot(status) => format!("a worker ended with {status} before it was ready"),
+        StartFailure::BootTimeout(after) => format!("not ready after {}, boot_timeout", Span(after)),
+    }
+}
+
+fn reload_failure(failure: ReloadFailure) -> String {
+    match failure {
+        ReloadFailure::Settings => "the settings have the problems named above".into(),
+        ReloadFailure::Prepare(status) => format!("the application's preparation ended with {status}"),
+        ReloadFailure::PrepareTimeout(after) => {
+            format!("the application's preparation took {}, boot_timeout", Span(after))
+        }
+        ReloadFailure::Died(status) => format!("its first worker ended with {status}"),
+        ReloadFailure::BootTimeout(after) => {
+            format!("its first worker was not ready after {}, boot_timeout", Span(after))
+        }
+        ReloadFailure::Fork(errno) => {
+            format!("its first worker could not be forked: {}", io::Error::from_raw_os_error(errno))
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Forks, and signals to what was forked.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use nix::sys::signal::{Signal, kill};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+
+use crate::app::App;
+use crate::arbiter::{EXIT_BOOT, Event, ExitStatus, Order};
+use crate::ids::{Generation, Pid, Slot};
+use crate::listener::Listener;
+use crate::sys::fork::fork;
+use crate::sys::thread_count;
+use crate::worker::{self, Job};
+
+use super::{Child, Master};
+
+/// Exit code of the master: the application's preparation refuses.
+const EXIT_REFUSED: i32 = 1;
+
+/// A pipe that neither blocks nor survives an exec.
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
+}
+
+impl<A: App> Master<A> {
+    /// Forks a worker.
+    pub(super) fn spawn(&mut self, slot: Slot, generation: Generation) {
+        let forked = self.fork_worker(slot, generation);
+        match forked {
+            Ok(child) => {
+                tracing::info!("worker {slot} booting, pid {}, generation {generation}", child.pid);
+                self.children.insert(slot, child);
+            }
+            Err(errno) => self.events.push_back(Event::SpawnFailed { slot, errno }),
+        }
+    }
+
+    fn fork_worker(&mut self, slot: Slot, generation: Generation) -> Result<Child, i32> {
+        let errno = |error: io::Error| error.raw_os_error().unwrap_or_default();
+        let (voice, childs_voice) = pipe().map_err(errno)?;
+        let master = Pid(std::process::id().cast_signed());
+        let pid = self.fork(|this| {
+            let (Some(setup), Some(lifeline)) = (this.setups.remove(&generation), this.leave_behind()) else {
+                return EXIT_BOOT;
+            };
+            worker::run(Job {
+                slot,
+                generation,
+                master,
+                app: setup.app,
+                settings: setup.settings,
+                board: this.board,
+                listeners: std::mem::take(&mut this.listeners)
+                    .into_iter()
+                    .map(Listener::into_socket)
+                    .collect(),
+                lifeline,
+                voice: childs_voice,
+            })
+        })?;
+        Ok(Child { pid, pidfd: open_pidfd(pid), voice })
+    }
+
+    /// Forks the helper that runs the application's preparation.
+    pub(super) fn prepare(&mut self, generation: Generation) {
+        let forked = self.fork(|this| {
+            let Some(setup) = this.setups.remove(&generation) else { return EXIT_BOOT };
+            this.leave_behind();
+            this.listeners.clear();
+            if let Err(failed) = worker::enter_as_helper(&setup.settings.identity) {
+                eprintln!("{failed}");
+                return EXIT_REFUSED;
+            }
+            match setup.app.prepare() {
+                Ok(()) => 0,
+                Err(error) => {
+                    eprintln!("{error}");
+                    EXIT_REFUSED
+                }
+            }
+        });
+        match forked {
+            Ok(pid) => self.helper = Some(pid),
+            Err(errno) => {
+                tracing::error!(
+                    "the preparation could not be forked: {}",
+                    io::Error::from_raw_os_error(errno)
+                );
+                self.events.push_back(Event::HelperExited(ExitStatus::Code(EXIT_BOOT)));
+            }
+        }
+    }
+
+    /// Forks; the child gets the master as it was, and nothing that it does to it is seen here.
+    fn fork(&mut self, child: impl FnOnce(&mut Self) -> i32) -> Result<Pid, i32> {
+        debug_assert!(
+            thread_count().is_none_or(|count| count == 1),
+            "a fork needs a process with one thread"
+        );
+        fork(|| child(self)).map_err(|errno| errno as i32)
+    }
+
+    pub(super) fn kill_helper(&self) {
+        if let Some(pid) = self.helper {
+            let _ = kill(nix::unistd::Pid::from_raw(pid.0), Signal::SIGKILL);
+        }
+    }
+
+    /// Signals a worker.
+    pub(super) fn signal(&self, slot: Slot, order: Order) {
+        let Some(child) = self.children.get(&slot) else { return };
+        let (by_pidfd, by_pid) = match order {
+            Order::Drain => (rustix::process::Signal::TERM, Signal::SIGTERM),
+            Order::Quit => (rustix::process::Signal::QUIT, Signal::SIGQUIT),
+            Order::Abort => (rustix::process::Signal::ABORT, Signal::SIGABRT),
+            Order::Kill => (rustix::process::Signal::KILL, Signal::SIGKILL),
+        };
+        let sent = child.pidfd.as_ref().map(|pidfd| pidfd_send_signal(pidfd, by_pidfd));
+        if !matches!(sent, Some(Ok(()) | Err(Errno::SRCH))) {
+            // Without pidfds (ENOSYS, EPERM in some sandboxes) the pid serves: it cannot be anybody else's before we
+            // reap it.
+            let _ = kill(nix::unistd::Pid::from_raw(child.pid.0), by_pid);
+        }
+    }
+}
+
+fn open_pidfd(pid: Pid) -> Option<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(pid.0)?;
+    pidfd_open(pid, PidfdFlags::empty()).ok()
+}

@@ -1,0 +1,134 @@
+//! Where the master waits: signals, workers' words, and the clock.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+
+use crate::app::App;
+use crate::arbiter::{self, Event};
+use crate::ids::Slot;
+use crate::sys;
+use crate::worker::Word;
+
+use super::Master;
+
+/// The signals that mean something to the master.
+const TAKEN: [Signal; 10] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    Signal::SIGCHLD,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+];
+
+/// Blocks the master's signals and opens a descriptor to read them from (signalfd(2)): no handler runs, so nothing is
+/// ever interrupted in the middle.
+pub(super) fn take_signals() -> Result<SignalFd, nix::errno::Errno> {
+    let signals: SigSet = TAKEN.into_iter().collect();
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), None)?;
+    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+impl<A: App> Master<A> {
+    /// Waits for something to happen.
+    pub(super) fn next_event(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            self.sleep();
+            self.hear_workers();
+            self.hear_signals();
+            self.look_at_the_clock();
+        }
+    }
+
+    /// Sleeps until a descriptor has something, or the next decision is due.
+    fn sleep(&self) {
+        let due = self.arbiter.wake_at().map_or(self.next_tick, |wake| wake.min(self.next_tick));
+        let span = due.since(sys::now());
+        // poll(2) counts milliseconds; rounded up, lest it return just before the time and spin.
+        let wait = if span.is_zero() { span } else { span + Duration::from_millis(1) };
+        let signals = self.signals.iter().map(AsFd::as_fd);
+        let voices = self.children.values().map(|child| child.voice.as_fd());
+        let mut sources: Vec<_> =
+            signals.chain(voices).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        // A signal that is not ours cannot interrupt it to any harm: what is there is looked at, then it sleeps again.
+        let _ = poll(&mut sources, wait.try_into().unwrap_or(PollTimeout::MAX));
+    }
+
+    /// Reads what workers have said.
+    pub(super) fn hear_workers(&mut self) {
+        let slots: Vec<Slot> = self.children.keys().copied().collect();
+        for slot in slots {
+            self.hear_worker(slot);
+        }
+    }
+
+    /// Reads what one worker has said. At the latest before its death is told, so that a worker which was ready and
+    /// then died is not taken for one that never was.
+    pub(super) fn hear_worker(&mut self, slot: Slot) {
+        let Some(child) = self.children.get(&slot) else { return };
+        let mut bytes = [0; 64];
+        while let Ok(count @ 1..) = rustix::io::read(&child.voice, &mut bytes[..]) {
+            for word in bytes.iter().take(count).filter_map(|byte| Word::from_byte(*byte)) {
+                self.events.push_back(match word {
+                    Word::Ready => Event::Ready(slot),
+                    Word::Retire(wish) => Event::RetireWanted(slot, wish),
+                });
+            }
+        }
+    }
+
+    fn hear_signals(&mut self) {
+        while let Some(info) = self.signals.as_ref().and_then(|signals| signals.read_signal().ok().flatten())
+        {
+            let Ok(signal) = Signal::try_from(info.ssi_signo.cast_signed()) else { continue };
+            if signal == Signal::SIGCHLD {
+                self.reap();
+            } else {
+                self.hear_signal(signal, &info);
+            }
+        }
+    }
+
+    fn hear_signal(&mut self, signal: Signal, info: &siginfo) {
+        let (pid, uid) = (info.ssi_pid, info.ssi_uid);
+        let meaning = match signal {
+            Signal::SIGTERM => arbiter::Signal::Term,
+            Signal::SIGINT => arbiter::Signal::Int,
+            Signal::SIGQUIT => arbiter::Signal::Quit,
+            Signal::SIGHUP => arbiter::Signal::Hup,
+            Signal::SIGTTIN => arbiter::Signal::Ttin,
+            Signal::SIGTTOU => arbiter::Signal::Ttou,
+            other => {
+                return tracing::warn!("{other} from pid {pid} (uid {uid}): this version does nothing on it");
+            }
+        };
+        tracing::info!("{signal} from pid {pid} (uid {uid})");
+        self.events.push_back(Event::Signal(meaning));
+    }
+
+    /// Reads the scoreboard when heartbeats are due, and says that time has passed.
+    fn look_at_the_clock(&mut self) {
+        let now = sys::now();
+        if now >= self.next_tick {
+            self.next_tick = now + self.arbiter.policy().tick();
+            for slot in self.children.keys() {
+                let cell = self.board.cell(*slot);
+                self.events.push_back(Event::Beat { slot: *slot, beat: cell.beat(), turn: cell.turn() });
+            }
+            self.events.push_back(Event::Tick);
+        } else if self.arbiter.wake_at().is_some_and(|wake| now >= wake) {
+            self.events.push_back(Event::Tick);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The front door: settings and an application in, an exit code out.
+
+use std::net::SocketAddr;
+use std::process::{ExitCode, Termination};
+
+use crate::app::App;
+use crate::arbiter::EXIT_STOPPED;
+use crate::listener::{BindError, bind_all};
+use crate::master::{Master, Setup, SetupError};
+use crate::settings::Settings;
+use crate::sys::thread_count;
+
+/// What a reload runs: reads the settings anew and makes the application that goes with them, or says what is wrong, one
+/// problem a line.
+pub(crate) type Reload<A> = Box<dyn FnMut() -> Result<(Settings, A), String>>;
+/// What runs when the first worker serves.
+pub(crate) type WhenServing = Box<dyn FnMut(&[SocketAddr])>;
+
+/// A server before it has an application.
+#[derive(Debug, Default)]
+pub struct Server {
+    settings: Settings,
+}
+
+impl Server {
+    /// A server with these settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    /// The application that it carries.
+    pub fn app<A: App>(self, app: A) -> Ready<A> {
+        Ready { settings: self.settings, app, reload: None, when_serving: None }
+    }
+}
+
+/// A server that can run.
+pub struct Ready<A: App> {
+    settings: Settings,
+    app: A,
+    reload: Option<Reload<A>>,
+    when_serving: Option<WhenServing>,
+}
+
+impl<A: App> Ready<A> {
+    /// What a SIGHUP does: `read` gives the settings and the application of the next generation of workers, or the
+    /// problems that keep them from being used, one a line. It runs in the master, so it must be quick and start no thread.
+    /// Without it, a reload starts a new generation with what the server was given.
+    #[must_use]
+    pub fn on_reload(mut self, read: impl FnMut() -> Result<(Settings, A), String> + 'static) -> Self {
+        self.reload = Some(Box::new(read));
+        self
+    }
+
+    /// Called in the master once, when the first worker serves, with the addresses that are listened on.
+    #[must_use]
+    pub fn when_serving(mut self, tell: impl FnMut(&[SocketAddr]) + 'static) -> Self {
+        self.when_serving = Some(Box::new(tell));
+        self
+    }
+
+    /// Binds, forks and supervises, until a signal ends it. From here on the process is the master: it keeps its signals
+    /// blocked, also afterwards, and must not make threads.
+    ///
+    /// Workers are forked from it and never return from this call.
+    #[must_use = "the outcome is the process's exit code: return it from main"]
+    pub fn run(self) -> Outcome {
+        match self.supervise() {
+            Ok(code) => Outcome { code, error: None },
+            Err(error) => Outcome { code: error.exit_code(), error: Some(error) },
+        }
+    }
+
+    fn supervise(self) -> Result<i32, Error> {
+        if let Some(count @ 2..) = thread_count() {
+            return Err(Error::Threads(count));
+        }
+        let listeners = bind_all(&self.settings.sockets)?;
+        for listener in &listeners {
+            tracing::info!("listening at http://{} (pid {})", listener.address(), std::process::id());
+        }
+        let setup = Setup::new(self.settings, self.app);
+        let master = Master::new(setup, listeners, self.reload, self.when_serving)?;
+        Ok(master.live())
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The process has other threads, whose locks a fork would copy in whatever state they are.
+    #[error("the process has {0} threads; run the server before anything makes a second one")]
+    Threads(usize),
+    /// An address could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Something else could not be made.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+}
+
+impl Error {
+    /// The exit code that goes with it.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::Bind(BindError::InUse(_)) => 5,
+            Self::Threads(_) | Self::Bind(_) | Self::Setup(_) => 1,
+        }
+    }
+}
+
+/// How a run ended. Returned from `main`, it says the error and becomes the exit code:
+/// 0 stopped as asked; 1 an error before the start; 3 workers failed to boot at the start; 4 the application could not
+/// be built at the start; 5 the address is in use.
+#[derive(Debug)]
+pub struct Outcome {
+    code: i32,
+    error: Option<Error>,
+}
+
+impl Outcome {
+    /// The exit code.
+    pub fn code(&self) -> i32 {
+        self.code
+    }
+
+    /// The error, if it never ran.
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+}
+
+impl Termination for Outcome {
+    fn report(self) -> ExitCode {
+        if let Some(error) = &self.error {
+            eprintln!("{error}");
+        } else if self.code == EXIT_STOPPED {
+            tracing::info!("stopped");
+        }
+        ExitCode::from(u8::try_from(self.code).unwrap_or(1))
+    }
+}

@@ -1,0 +1,103 @@
+//! The supervisor's settings: one struct per concern, gathered in [`Settings`].
+//!
+//! A key's documentation, default, flag and reading stand at its field; see the `settings` crate for what comes of it.
+
+mod address;
+mod identity;
+mod workers;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use settings::{Seconds, Section};
+
+pub use address::Address;
+pub use identity::{Assignment, GroupName, Identity, UserName};
+pub use workers::{Surge, WorkerClass, WorkerCount, Workers};
+
+use crate::arbiter::Policy;
+
+settings::section! {
+    /// Where connections come from.
+    pub struct Sockets("server") {
+        /// Addresses to listen on: `host:port`, `[v6]:port`; several may be given.
+        pub bind ['b']: Vec<Address> = vec![Address::localhost(5000)],
+        /// How many connections may wait to be accepted (listen(2); cut to net.core.somaxconn).
+        pub backlog: u32 = 2048,
+        /// Seconds that the kernel keeps a connection from us until its first byte is there (tcp(7), TCP_DEFER_ACCEPT);
+        /// 0 means that it does not.
+        pub defer_accept: Seconds = Seconds::new(1),
+    }
+}
+
+settings::section! {
+    /// How long things may take. A length of 0 means no limit.
+    pub struct Timeouts("server") {
+        /// Seconds that a request may hold its worker's turn, or a worker may be silent, before the worker is aborted.
+        pub timeout ['t']: Seconds = Seconds::new(60),
+        /// Seconds that a draining worker gets for what it has begun.
+        pub graceful_timeout: Seconds = Seconds::new(30),
+        /// Seconds from a worker's fork to its readiness, and for the application's preparation.
+        pub boot_timeout: Seconds = Seconds::new(60),
+        /// Seconds that a connection may be idle between two requests.
+        pub keepalive ["keep-alive"]: Seconds = Seconds::new(5),
+        /// Seconds that a request's head may take from its first byte.
+        pub header_timeout: Seconds = Seconds::new(10),
+        /// Seconds without progress after which a request's body is given up.
+        pub body_timeout: Seconds = Seconds::new(30),
+        /// Seconds without progress after which an answer that is not read is given up.
+        pub write_timeout: Seconds = Seconds::new(30),
+    }
+}
+
+settings::section! {
+    /// Request bodies, which are received before the application sees the request.
+    pub struct Bodies("server") {
+        /// Bytes that a request's body may have at most; 0 means any number. A route may set its own limit.
+        pub limit_request_body: u64 = 10_485_760,
+        /// Bytes of a body that are kept in memory; the rest goes to an unlinked file.
+        pub request_buffer: usize = 65_536,
+        /// Directory of these files. It should not be memory-backed.
+        pub request_buffer_dir: PathBuf = PathBuf::from("/var/tmp"),
+    }
+}
+
+/// Everything that the supervisor can be told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Where connections come from.
+    pub sockets: Sockets,
+    /// How many workers there are, of which kind, and how they are replaced.
+    pub workers: Workers,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// What happens to request bodies.
+    pub bodies: Bodies,
+    /// As whom workers run, and in which environment.
+    pub identity: Identity,
+}
+
+impl Settings {
+    /// All sections, for a `settings::Program`.
+    pub fn sections(&mut self) -> [&mut dyn Section; 5] {
+        [&mut self.sockets, &mut self.workers, &mut self.timeouts, &mut self.bodies, &mut self.identity]
+    }
+
+    /// What the arbiter has to know.
+    pub(crate) fn policy(&self) -> Policy {
+        let workers = self.workers.count();
+        Policy {
+            workers,
+            surge: self.workers.surge.of(workers),
+            boot_concurrency: self.workers.boot_concurrency(),
+            timeout: limit(self.timeouts.timeout),
+            boot_timeout: limit(self.timeouts.boot_timeout).unwrap_or(Duration::MAX / 4),
+            graceful_timeout: self.timeouts.graceful_timeout.as_duration(),
+        }
+    }
+}
+
+/// A time limit, unless it is 0.
+pub(crate) fn limit(seconds: Seconds) -> Option<Duration> {
+    Some(seconds.as_duration()).filter(|limit| !limit.is_zero())
+}

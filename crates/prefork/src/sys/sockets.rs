@@ -1,0 +1,32 @@
+//! Socket options that no safe crate offers.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+use nix::libc;
+use tokio::io::unix::AsyncFd;
+
+/// Sets TCP_DEFER_ACCEPT (tcp(7)): seconds, which the kernel rounds up to its retransmissions; 0 switches it off.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn set_defer_accept(socket: impl AsFd, seconds: i32) -> io::Result<()> {
+    let size = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: the descriptor is open for the length of the call, and the option is an int of the size given.
+    let failed = unsafe {
+        let value = (&raw const seconds).cast();
+        libc::setsockopt(socket.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, value, size)
+    };
+    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Registers a listener with the event loop.
+///
+/// # Errors
+/// What epoll_ctl(2) says.
+pub(crate) fn watch(listener: Arc<TcpListener>) -> io::Result<AsyncFd<Arc<TcpListener>>> {
+    // SAFETY: the Arc keeps the socket open under the same number for as long as the registration holds it.
+    unsafe { AsyncFd::register(listener) }.map_err(io::Error::from)
+}

@@ -1,0 +1,196 @@
+//! The life of a worker, from the fork to its end.
+
+mod accept;
+mod held;
+mod life;
+mod sandbox;
+mod turn;
+mod voice;
+mod watch;
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc;
+
+use crate::app::{App, Context};
+use crate::arbiter::{EXIT_BOOT, EXIT_BUILD};
+use crate::http::Handling;
+use crate::ids::{Generation, Pid, Slot};
+use crate::scoreboard::{Scoreboard, Tenant};
+use crate::settings::Settings;
+
+use accept::Acceptor;
+use life::Open;
+use voice::Voice;
+use watch::Watch;
+
+pub use life::Draining;
+
+pub(crate) use held::{HeldSockets, TIMED_OUT};
+pub(crate) use life::{Life, OpenGuard};
+pub(crate) use sandbox::enter_as_helper;
+pub(crate) use turn::Turn;
+pub(crate) use voice::{Recycling, RequestIds, Word};
+
+/// What a child needs to be a worker.
+pub(crate) struct Job<A: App> {
+    pub(crate) slot: Slot,
+    pub(crate) generation: Generation,
+    pub(crate) master: Pid,
+    pub(crate) app: Arc<A>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) board: Scoreboard,
+    pub(crate) listeners: Vec<TcpListener>,
+    /// Readable at its end: the master is gone.
+    pub(crate) lifeline: OwnedFd,
+    /// Where its words go.
+    pub(crate) voice: OwnedFd,
+}
+
+/// Works until the end; gives the exit status.
+pub(crate) fn run<A: App>(job: Job<A>) -> i32 {
+    match Worker::start(job) {
+        Ok(worker) => worker.work(),
+        Err(error) => {
+            tracing::error!(%error, "a worker could not be set up");
+            EXIT_BOOT
+        }
+    }
+}
+
+struct Worker<A: App> {
+    job: Job<A>,
+    listeners: Vec<Arc<TcpListener>>,
+    life: Life,
+    loop_answers: Arc<AtomicBool>,
+    ready: Arc<AtomicBool>,
+    voice: Arc<Voice>,
+    sockets: Arc<HeldSockets>,
+    tenant: Arc<Tenant>,
+    leftovers: mpsc::UnboundedReceiver<accept::Fresh>,
+}
+
+impl<A: App> Worker<A> {
+    fn start(mut job: Job<A>) -> Result<Self, Box<dyn std::error::Error>> {
+        let pid = Pid(std::process::id().cast_signed());
+        let tenant = Arc::new(Tenant::move_in(job.board.cell(job.slot), pid, job.generation));
+        sandbox::enter(&job.settings.identity).map_err(|failed| failed.to_string())?;
+        log_panics();
+        let (life, reins) = Life::new();
+        let voice = Arc::new(Voice::new(job.voice.try_clone()?));
+        let listeners: Vec<_> = std::mem::take(&mut job.listeners).into_iter().map(Arc::new).collect();
+        let (sender, leftovers) = mpsc::unbounded_channel();
+        let ready = Arc::new(AtomicBool::new(false));
+        let sockets = HeldSockets::new();
+        let loop_answers = Arc::clone(&reins.loop_answers);
+        let watch = Watch {
+            master: job.master,
+            slot: job.slot,
+            board: job.board,
+            lifeline: job.lifeline.try_clone()?,
+            reins,
+            voice: Arc::clone(&voice),
+            sockets: Arc::clone(&sockets),
+            listeners: listeners.iter().map(Arc::downgrade).collect(),
+            leftovers: sender,
+            grace: job.settings.timeouts.graceful_timeout.as_duration(),
+            ready: Arc::clone(&ready),
+        };
+        watch.start()?;
+        Ok(Self { job, listeners, life, loop_answers, ready, voice, sockets, tenant, leftovers })
+    }
+
+    fn work(self) -> i32 {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "a worker cannot make its event loop");
+                return EXIT_BOOT;
+            }
+        };
+        runtime.block_on(self.live())
+    }
+
+    async fn live(mut self) -> i32 {
+        let context = Context {
+            slot: self.job.slot,
+            generation: self.job.generation,
+            settings: Arc::clone(&self.job.settings),
+            draining: Draining::new(self.life.clone()),
+        };
+        let service = match self.job.app.build(context).await {
+            Ok(service) => service,
+            Err(error) => {
+                tracing::error!(%error, "the application cannot be built");
+                return EXIT_BUILD;
+            }
+        };
+        let random = random();
+        let workers = &self.job.settings.workers;
+        let (most, jitter) = (workers.max_requests, workers.max_requests_jitter);
+        let handling = Arc::new(Handling {
+            app: Arc::clone(&self.job.app),
+            service,
+            settings: Arc::clone(&self.job.settings),
+            turn: Turn::new(workers),
+            tenant: Arc::clone(&self.tenant),
+            sockets: Arc::clone(&self.sockets),
+            life: self.life.clone(),
+            recycling: Recycling::new(Arc::clone(&self.voice), most, jitter, random),
+            ids: RequestIds::new(random),
+            spool: Default::default(),
+        });
+        let open = Open::default();
+        let acceptor = Arc::new(Acceptor { handling, open: open.clone() });
+        for listener in std::mem::take(&mut self.listeners) {
+            tokio::spawn(Arc::clone(&acceptor).run(listener, open.guard()));
+        }
+        self.ready.store(true, Ordering::Release);
+        self.voice.say(Word::Ready);
+        self.stay(&acceptor, &open).await;
+        0
+    }
+
+    /// Beats and waits, until everything is drained.
+    async fn stay(&mut self, acceptor: &Arc<Acceptor<A>>, open: &Open) {
+        let mut beats = tokio::time::interval(self.job.settings.policy().tick());
+        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let drained = async {
+            self.life.leaving().await;
+            open.none().await;
+        };
+        let aborted = async {
+            self.life.aborting().await;
+            self.loop_answers.store(true, Ordering::Release);
+            std::future::pending::<()>().await;
+        };
+        tokio::pin!(drained, aborted);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut aborted => {}
+                () = &mut drained => return,
+                Some(fresh) = self.leftovers.recv() => drop(acceptor.serve(fresh)),
+                _ = beats.tick() => self.tenant.beat(),
+            }
+        }
+    }
+}
+
+/// Panics are lines in the log. In a handler they end a request, elsewhere in the loop the worker.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|info| tracing::error!("panic: {info}")));
+}
+
+/// Eight random bytes for this worker alone: the fork has copied every generator that the master had.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // getrandom(2) gives so few bytes without a signal or a short read coming between.
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(_) => u64::from_ne_bytes(bytes),
+        Err(_) => crate::sys::now().as_nanos() ^ u64::from(std::process::id()).rotate_left(40),
+    }
+}

@@ -1,0 +1,88 @@
+//! What a fresh child does before anything else: it stops being the master.
+
+use std::ffi::CString;
+use std::fmt;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::unistd::{Pid, getegid, geteuid, getgroups, initgroups, setgid, setgroups, setpgid, setuid};
+
+use crate::settings::Identity;
+use crate::sys::{environment, signals};
+
+use super::watch;
+
+/// A step that failed.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    step: &'static str,
+    errno: Errno,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}: {}", self.step, self.errno)
+    }
+}
+
+/// Signals that an operator sends to the master and that may hit the whole family.
+const MEANT_FOR_THE_MASTER: [Signal; 6] =
+    [Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGWINCH, Signal::SIGPIPE];
+
+/// Leaves the master's process group, environment, signals and privileges behind.
+pub(crate) fn enter(identity: &Identity) -> Result<(), Failed> {
+    // Its own group: a terminal's Ctrl-C reaches the master only, which then decides.
+    step("leave the process group", setpgid(Pid::from_raw(0), Pid::from_raw(0)))?;
+    for (name, _) in std::env::vars_os() {
+        if let Some(name) = name.to_str().filter(|name| belongs_to_the_master(name)) {
+            environment::unset(name);
+        }
+    }
+    for variable in &identity.raw_env {
+        environment::set(&variable.name, &variable.value);
+    }
+    for signal in MEANT_FOR_THE_MASTER {
+        step("ignore a signal", signals::ignore(signal))?;
+    }
+    // The watch thread reads these from a descriptor; every other signal means again what it usually does.
+    step("set the signal mask", sigprocmask(SigmaskHow::SIG_SETMASK, Some(&watch::heard()), None))?;
+    let (_, hard) = step("read the limit of descriptors", getrlimit(Resource::RLIMIT_NOFILE))?;
+    step("raise the limit of descriptors", setrlimit(Resource::RLIMIT_NOFILE, hard, hard))?;
+    drop_privileges(identity)
+}
+
+/// The same for a child that serves nobody: signals end it as they end any program.
+pub(crate) fn enter_as_helper(identity: &Identity) -> Result<(), Failed> {
+    enter(identity)?;
+    step("set the signal mask", sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None))
+}
+
+/// What systemd said to the master must not be taken for said to a worker (sd_notify(3), sd_listen_fds(3)).
+fn belongs_to_the_master(name: &str) -> bool {
+    ["NOTIFY_", "LISTEN_", "WATCHDOG_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Becomes the wanted user and group for good: as root, setuid(2) sets the saved ids too.
+fn drop_privileges(identity: &Identity) -> Result<(), Failed> {
+    let gid = identity.group.as_ref().map(|group| group.gid).or(identity.user.as_ref().map(|user| user.gid));
+    if let Some(user) = identity.user.as_ref().filter(|user| user.uid != geteuid()) {
+        let name = CString::new(user.name.as_str())
+            .map_err(|_| Failed { step: "use the user's name", errno: Errno::EINVAL })?;
+        step("take the user's groups", initgroups(&name, gid.unwrap_or(user.gid)))?;
+    }
+    if let Some(gid) = gid.filter(|gid| *gid != getegid()) {
+        if identity.user.is_none() && getgroups().is_ok_and(|groups| !groups.is_empty()) {
+            step("leave the other groups", setgroups(&[gid]))?;
+        }
+        step("become the group of server.group", setgid(gid))?;
+    }
+    if let Some(user) = identity.user.as_ref().filter(|user| user.uid != geteuid()) {
+        step("become the user of server.user", setuid(user.uid))?;
+    }
+    Ok(())
+}
+
+fn step<T>(step: &'static str, result: Result<T, Errno>) -> Result<T, Failed> {
+    result.map_err(|errno| Failed { step, errno })
+}

@@ -1,0 +1,164 @@
+//! The worker's second thread: it hears signals and the master's death also while the loop is stuck.
+
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::arbiter::Wish;
+use crate::ids::{Moment, Pid, Slot};
+use crate::scoreboard::{LastWords, Scoreboard};
+use crate::sys::{self, fork::exit_now};
+
+use super::accept::{Fresh, empty};
+use super::held::HeldSockets;
+use super::life::{Phase, Reins};
+use super::voice::{Voice, Word};
+
+/// Exit status of a worker that was aborted: 128 + SIGABRT, as a shell would say it.
+pub(crate) const EXIT_ABORTED: i32 = 134;
+/// How long the loop has to answer after an abort before it counts as stuck.
+const ANSWER: Duration = Duration::from_millis(200);
+/// How long the rest of an aborted worker's requests have, if its loop runs. The master kills after two seconds.
+const ABORT_DRAIN: Duration = Duration::from_millis(1500);
+/// How long the loop has to empty the accept queue at a stop, before this thread does it.
+const DOOR: Duration = Duration::from_millis(300);
+/// The stack of this thread: it formats a line or two.
+const STACK: usize = 256 * 1024;
+
+/// What the thread has to know.
+pub(super) struct Watch {
+    pub(super) master: Pid,
+    pub(super) slot: Slot,
+    pub(super) board: Scoreboard,
+    pub(super) lifeline: OwnedFd,
+    pub(super) reins: Reins,
+    pub(super) voice: Arc<Voice>,
+    pub(super) sockets: Arc<HeldSockets>,
+    pub(super) listeners: Vec<Weak<TcpListener>>,
+    pub(super) leftovers: UnboundedSender<Fresh>,
+    pub(super) grace: Duration,
+    /// Whether the worker has said that it can serve. Before that, there is nothing to drain.
+    pub(super) ready: Arc<AtomicBool>,
+}
+
+/// The signals that this thread hears; all others are ignored or keep their meaning.
+pub(super) fn heard() -> SigSet {
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT, Signal::SIGUSR1].into_iter().collect()
+}
+
+/// Limits that run.
+#[derive(Default)]
+struct Limits {
+    door: Option<Moment>,
+    leave: Option<(Moment, i32)>,
+}
+
+impl Watch {
+    /// Starts the thread. The signals that it hears have to be blocked already.
+    pub(super) fn start(self) -> std::io::Result<()> {
+        let signals = SignalFd::with_flags(&heard(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        thread::Builder::new().name("watch".into()).stack_size(STACK).spawn(move || self.run(&signals))?;
+        Ok(())
+    }
+
+    fn run(self, signals: &SignalFd) {
+        let mut limits = Limits::default();
+        let mut orphan = false;
+        loop {
+            let now = sys::now();
+            self.keep(&mut limits, now);
+            let next = [limits.door, limits.leave.map(|(at, _)| at)].into_iter().flatten().min();
+            let wait = next.map(|at| at.since(now) + Duration::from_millis(1));
+            let wait = wait.map_or(PollTimeout::NONE, |wait| wait.try_into().unwrap_or(PollTimeout::MAX));
+            let mut sources = [
+                PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(
+                    self.lifeline.as_fd(),
+                    if orphan { PollFlags::empty() } else { PollFlags::POLLIN },
+                ),
+            ];
+            let sources = if orphan { &mut sources[..1] } else { &mut sources[..] };
+            let _ = poll(sources, wait); // EINTR and the like: look again
+            if sources.get(1).is_some_and(|lifeline| lifeline.any() == Some(true)) {
+                orphan = true;
+                tracing::warn!(slot = %self.slot, "the master is gone; this worker finishes what it has and leaves");
+                self.drain(true, &mut limits);
+            }
+            while let Ok(Some(info)) = signals.read_signal() {
+                self.hear(&info, orphan, &mut limits);
+            }
+        }
+    }
+
+    fn hear(&self, info: &siginfo, orphan: bool, limits: &mut Limits) {
+        match Signal::try_from(info.ssi_signo as i32) {
+            Ok(Signal::SIGTERM) if orphan || info.ssi_pid == self.master.0.unsigned_abs() => {
+                self.drain(orphan || self.board.is_stopping(), limits);
+            }
+            // The master replaces a worker before it lets go of it.
+            Ok(Signal::SIGTERM) => self.voice.say(Word::Retire(Wish::ForeignTerm)),
+            Ok(Signal::SIGINT | Signal::SIGQUIT) => exit_now(0),
+            Ok(Signal::SIGABRT) => self.abort(limits),
+            _ => {}
+        }
+    }
+
+    fn drain(&self, stopping: bool, limits: &mut Limits) {
+        if !self.ready.load(Ordering::Acquire) {
+            exit_now(0);
+        }
+        let now = sys::now();
+        if self.reins.advance(if stopping { Phase::Stopping } else { Phase::Draining }) {
+            limits.leave.get_or_insert((now + self.grace, 0));
+        }
+        if stopping {
+            limits.door.get_or_insert(now + DOOR);
+        }
+    }
+
+    fn abort(&self, limits: &mut Limits) {
+        self.reins.advance(Phase::Aborting);
+        thread::sleep(ANSWER / 4);
+        for _ in 0..3 {
+            if self.reins.loop_answers.load(Ordering::Acquire) {
+                limits.leave = Some((sys::now() + ABORT_DRAIN, EXIT_ABORTED));
+                return;
+            }
+            thread::sleep(ANSWER / 4);
+        }
+        self.sockets.answer_all();
+        let words = LastWords::read(self.board.cell(self.slot), sys::now());
+        tracing::error!(slot = %self.slot, "aborted while stuck: {words}");
+        exit_now(EXIT_ABORTED);
+    }
+
+    fn keep(&self, limits: &mut Limits, now: Moment) {
+        if limits.door.take_if(|at| now >= *at).is_some() {
+            self.close_doors();
+        }
+        if let Some((at, status)) = limits.leave
+            && now >= at
+        {
+            exit_now(status);
+        }
+    }
+
+    /// The loop has had its time; if it is stuck, nobody would ever refuse a new connection. What is queued waits for
+    /// the loop, which serves it should it come back.
+    fn close_doors(&self) {
+        for listener in self.listeners.iter().filter_map(Weak::upgrade) {
+            for fresh in empty(&listener) {
+                let _ = self.leftovers.send(fresh);
+            }
+            let _ = rustix::net::shutdown(&*listener, rustix::net::Shutdown::Both);
+        }
+    }
+}

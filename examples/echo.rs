@@ -1,0 +1,232 @@
+//! The fault bench: a service that tells what reached it, and misbehaves when asked to.
+//!
+//! Tests and conformance suites run against it. It takes `-c FILE` and the server's flags. `GET /api/health` answers as
+//! the DevSim application does; anything else is answered with 200 and what was received, as JSON. Request headers, or
+//! the same names in the query, make it misbehave:
+//!
+//! | header | it then |
+//! |---|---|
+//! | `x-echo-sleep: S` | awaits for S seconds |
+//! | `x-echo-block: S` | blocks the thread for S seconds |
+//! | `x-echo-exit: N` | exits with status N |
+//! | `x-echo-abort: 1` | aborts |
+//! | `x-echo-panic: 1` | panics |
+//! | `x-echo-status: N` | answers with status N |
+//! | `x-echo-size: N` | answers with N bytes |
+//! | `x-echo-eat: MB` | keeps so much memory |
+//!
+//! `ECHO_BOOT=fail` in the environment makes workers fail to boot, `ECHO_BOOT=slow=S` makes them take S seconds.
+
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use prefork::{App, Body, BoxError, Client, Context, Handler, Server, Settings, handler};
+use serde_json::json;
+use settings::{Mode, Program, Section, Source};
+
+type Service = Handler<fn(Request<Body>) -> Pin<Box<dyn Future<Output = Response<Answer>> + Send>>>;
+
+#[derive(Clone)]
+struct Echo;
+
+impl App for Echo {
+    type Service = Service;
+    type Answer = Answer;
+
+    async fn build(&self, _: Context) -> Result<Service, BoxError> {
+        match std::env::var("ECHO_BOOT").ok().as_deref() {
+            Some("fail") => return Err("ECHO_BOOT=fail: told to fail".into()),
+            Some(boot) => {
+                if let Some(seconds) = boot.strip_prefix("slow=") {
+                    tokio::time::sleep(Duration::try_from_secs_f64(seconds.parse()?)?).await;
+                }
+            }
+            None => {}
+        }
+        Ok(handler(|request| Box::pin(answer(request))))
+    }
+}
+
+/// What the request asks for by this name, in a header or in the query.
+fn wish(head: &Parts, name: &str) -> Option<String> {
+    let in_header = head.headers.get(name).and_then(|value| value.to_str().ok());
+    let in_query = || {
+        let pairs = head.uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    in_header.or_else(in_query).map(str::to_owned)
+}
+
+fn seconds(head: &Parts, name: &str) -> Option<Duration> {
+    wish(head, name).and_then(|text| Duration::try_from_secs_f64(text.parse().ok()?).ok())
+}
+
+fn number<T: std::str::FromStr>(head: &Parts, name: &str) -> Option<T> {
+    wish(head, name).and_then(|text| text.parse().ok())
+}
+
+async fn answer(request: Request<Body>) -> Response<Answer> {
+    let (head, body) = request.into_parts();
+    misbehave(&head).await;
+    let mut response = if head.uri.path() == "/api/health" && head.method == "GET" {
+        json_answer(json!({"status": "healthy", "service": "device-simulator", "version": "1.0.0"}))
+    } else if let Some(size) = number(&head, "x-echo-size") {
+        Response::new(Answer::Filler { left: size })
+    } else {
+        tell(&head, body).await
+    };
+    if let Some(status) = number(&head, "x-echo-status").and_then(|status| StatusCode::from_u16(status).ok())
+    {
+        *response.status_mut() = status;
+    }
+    response
+}
+
+async fn misbehave(head: &Parts) {
+    static EATEN: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+    if let Some(megabytes) = number::<usize>(head, "x-echo-eat") {
+        let meal = vec![1; megabytes.saturating_mul(1 << 20)];
+        EATEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(meal);
+    }
+    if let Some(span) = seconds(head, "x-echo-sleep") {
+        tokio::time::sleep(span).await;
+    }
+    if let Some(span) = seconds(head, "x-echo-block") {
+        std::thread::sleep(span);
+    }
+    if let Some(status) = number(head, "x-echo-exit") {
+        std::process::exit(status);
+    }
+    if wish(head, "x-echo-abort").is_some() {
+        std::process::abort();
+    }
+    assert!(wish(head, "x-echo-panic").is_none(), "x-echo-panic: told to panic");
+}
+
+/// What was received.
+async fn tell(head: &Parts, body: Body) -> Response<Answer> {
+    let collected = match body.collect().await {
+        Ok(collected) => collected,
+        Err(error) => {
+            let mut response = json_answer(json!({"error": error.to_string()}));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            return response;
+        }
+    };
+    let pairs = |fields: &http::HeaderMap| -> Vec<[String; 2]> {
+        let pair = |(name, value): (&header::HeaderName, &HeaderValue)| {
+            [name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()]
+        };
+        fields.iter().map(pair).collect()
+    };
+    let trailers = collected.trailers().map(pairs).unwrap_or_default();
+    let client = head.extensions.get::<Client>().map(|client| client.address.ip().to_string());
+    json_answer(json!({
+        "pid": std::process::id(),
+        "method": head.method.as_str(),
+        "target": head.uri.to_string(),
+        "version": format!("{:?}", head.version).trim_start_matches("HTTP/"),
+        "scheme": "http",
+        "client": client,
+        "headers": pairs(&head.headers),
+        "trailers": trailers,
+        "body": BASE64_STANDARD.encode(collected.to_bytes()),
+    }))
+}
+
+fn json_answer(value: serde_json::Value) -> Response<Answer> {
+    let mut response = Response::new(Answer::Whole(Some(Bytes::from(value.to_string()))));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The body of an answer: a text, or so many bytes made while the client reads them.
+enum Answer {
+    Whole(Option<Bytes>),
+    Filler { left: u64 },
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        static FILLER: [u8; 65536] = [b'x'; 65536];
+        let chunk = match &mut *self {
+            Self::Whole(text) => text.take(),
+            Self::Filler { left: 0 } => None,
+            Self::Filler { left } => {
+                let count = (*left).min(FILLER.len() as u64);
+                *left -= count;
+                Some(Bytes::from_static(&FILLER[..count as usize]))
+            }
+        };
+        Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None) | Self::Filler { left: 0 })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match self {
+            Self::Whole(text) => text.as_ref().map_or(0, |text| text.len() as u64),
+            Self::Filler { left } => *left,
+        })
+    }
+}
+
+/// The settings of all layers, or the problems in them.
+fn load(source: &Source) -> Result<(Settings, logging::Settings), String> {
+    let (mut server, mut log) = (Settings::default(), logging::Settings::default());
+    source.load(&mut sections(&mut server, &mut log)).map_err(|problems| problems.to_string())?;
+    Ok((server, log))
+}
+
+fn sections<'a>(server: &'a mut Settings, log: &'a mut logging::Settings) -> Vec<&'a mut dyn Section> {
+    let mut sections: Vec<&mut dyn Section> = server.sections().into();
+    sections.push(log);
+    sections
+}
+
+fn main() -> ExitCode {
+    let program =
+        Program::new("echo", "The fault bench: tells what reached it, and misbehaves when asked to", "1.0.0");
+    let (mut server, mut log) = (Settings::default(), logging::Settings::default());
+    let sections = sections(&mut server, &mut log);
+    let command = match program.parse(&sections, std::env::args_os(), std::env::vars_os()) {
+        Ok(command) => command,
+        Err(exit) => {
+            let _ = exit.print();
+            return ExitCode::from(exit.code);
+        }
+    };
+    let (server, log) = match load(&command.source) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if command.mode != Mode::Run {
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = logging::install(&log) {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
+    let reload = move || load(&command.source).map(|(server, _)| (server, Echo));
+    std::process::Termination::report(Server::new(server).app(Echo).on_reload(reload).run())
+}
