@@ -1,0 +1,44 @@
+//! DevSim as the supervisor carries it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body as Answer;
+use http::request::Parts;
+use prefork::{App, BodyPolicy, BoxError, Context};
+
+use crate::{Config, Host, body_limit, build, prepare};
+
+/// The application and its settings; what it opens, it opens in each worker.
+#[derive(Clone, Debug)]
+pub struct DevSim {
+    config: Config,
+}
+
+impl DevSim {
+    /// The application with these settings.
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+}
+
+impl App for DevSim {
+    type Service = Router;
+    type Answer = Answer;
+
+    fn prepare(&self) -> Result<(), BoxError> {
+        // A runtime of the helper's own, gone with it.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(prepare(&self.config))?)
+    }
+
+    async fn build(&self, context: Context) -> Result<Router, BoxError> {
+        let draining = context.draining();
+        let host = Host { draining: Arc::new(move || draining.has_begun()) };
+        Ok(build(&self.config, host).await?)
+    }
+
+    fn body_policy(&self, head: &Parts, _default: BodyPolicy) -> BodyPolicy {
+        BodyPolicy { limit: body_limit(&head.method, head.uri.path(), &self.config.limits) }
+    }
+}

@@ -1,0 +1,51 @@
+//! The DevSim application: CSV files replayed as IoT devices.
+//!
+//! A host (the pre-fork supervisor, or a test) calls [`prepare`] once before anything serves, then
+//! [`build`] in every worker, after the fork: whatever a worker opens is its own, and nothing is global.
+//!
+//! | module | what it holds | what it may touch |
+//! |---|---|---|
+//! | `domain` | types and rules | nothing: no I/O, no clock |
+//! | `store` | the database | SQL, which no other module knows |
+//! | `health` | figures of the machine | `/proc` |
+//! | `routes` | parse, call, render | the three above |
+
+mod app;
+mod config;
+mod domain;
+mod error;
+mod health;
+mod routes;
+mod settings;
+mod store;
+
+pub use app::DevSim;
+pub use config::{Config, Limits};
+pub use error::Error;
+pub use routes::{Host, body_limit};
+pub use settings::Settings;
+pub use store::{DatabaseUrl, Fault, InvalidDatabaseUrl, StoreError};
+
+use store::Store;
+
+/// Creates the database if there is none and brings its schema up to date.
+///
+/// To be called before workers serve. Several hosts may call it at once: a file lock beside the
+/// database lets one of them work at a time.
+///
+/// # Errors
+/// When the database cannot be created, is not DevSim's, or is too new for this program.
+pub async fn prepare(config: &Config) -> Result<(), Error> {
+    Ok(Store::migrate(&config.database).await?)
+}
+
+/// Opens the database and builds the application's routes: one call a worker.
+///
+/// Must be called inside the tokio runtime that will serve the router, since it starts background tasks.
+///
+/// # Errors
+/// When the database is not there or not [prepared](prepare).
+pub async fn build(config: &Config, host: Host) -> Result<axum::Router, Error> {
+    let store = Store::open(&config.database).await?;
+    Ok(routes::router(store, config.limits, host))
+}

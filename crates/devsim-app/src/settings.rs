@@ -1,0 +1,37 @@
+//! The application's keys.
+
+use settings::{Value, quote};
+
+use crate::{Config, DatabaseUrl, Limits};
+
+settings::section! {
+    /// The DevSim application.
+    pub struct Settings("app") {
+        /// The database: sqlite:///relative/path, sqlite:////absolute/path, or just a path. It is created if it is not there.
+        pub database_url [env "DATABASE_URL"]: DatabaseUrl = DatabaseUrl::default(),
+        /// Bytes that a request's body may have at most; a saved table may have six times as many.
+        pub max_content_length [env "MAX_CONTENT_LENGTH"]: u64 = Limits::default().max_content_length,
+    }
+}
+
+impl Settings {
+    /// What the application is built with.
+    pub fn config(&self) -> Config {
+        let limits = Limits { max_content_length: self.max_content_length };
+        Config { database: self.database_url.clone(), limits }
+    }
+}
+
+impl Value for DatabaseUrl {
+    fn expects() -> String {
+        "a database as sqlite:///data/devsim.sqlite".into()
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: crate::InvalidDatabaseUrl| error.to_string())
+    }
+
+    fn to_toml(&self) -> String {
+        quote(&self.to_string())
+    }
+}

@@ -1,0 +1,66 @@
+//! Several stores on one file, as several workers have them.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+
+use super::{Database, copies, create, number, rows, save, table_text};
+use crate::domain::device::DeviceId;
+use crate::store::Store;
+
+const STORES: usize = 6;
+const ROUNDS: usize = 40;
+
+/// Makes, fills, copies and deletes devices; returns the ids of those that must still be there.
+async fn work(store: &Store, part: usize) -> Vec<DeviceId> {
+    let mut kept = Vec::new();
+    for round in 0..ROUNDS {
+        let device = create(store, &format!("{part}-{round}")).await;
+        save(store, device, &table_text(50)).await;
+        let (_, made) = store.duplicate_device(device, copies(2)).await.unwrap().unwrap();
+        assert!(store.delete_device(device).await.unwrap());
+        assert!(store.delete_device(made[0].device.id).await.unwrap());
+        kept.push(made[1].device.id);
+    }
+    kept
+}
+
+#[tokio::test]
+async fn six_writers_lose_nothing_and_are_never_refused() {
+    let database = Database::migrated().await;
+    let mut stores = Vec::new();
+    for _ in 0..STORES {
+        stores.push(database.store().await);
+    }
+    let kept = join_all(stores.iter().enumerate().map(|(part, store)| work(store, part))).await;
+    let kept: BTreeSet<i64> = kept.into_iter().flatten().map(DeviceId::get).collect();
+    assert_eq!(kept.len(), STORES * ROUNDS);
+
+    let there = stores[0].unassigned_devices().await.unwrap();
+    let there: BTreeSet<i64> = there.into_iter().map(|listed| listed.device.id.get()).collect();
+    assert_eq!(there, kept);
+    let mut outside = database.connection().await;
+    let tables = number(&mut outside, "SELECT count(*) FROM datasets").await;
+    assert_eq!(tables, i64::try_from(kept.len()).unwrap(), "each has its table, and no other is left");
+}
+
+#[tokio::test]
+async fn a_table_is_read_whole_or_not_at_all_while_others_replace_it() {
+    let database = Database::migrated().await;
+    let (writer, reader) = (database.store().await, database.store().await);
+    let device = create(&writer, "contended").await;
+    let tables = [table_text(300), table_text(500)];
+    save(&writer, device, &tables[0]).await;
+    let writing = async {
+        for round in 0..ROUNDS {
+            save(&writer, device, &tables[round % 2]).await;
+        }
+    };
+    let reading = async {
+        for _ in 0..ROUNDS {
+            let rows = rows(&reader, device).await;
+            assert!(rows.is_empty() || tables.iter().any(|table| table.contains(&format!("[{rows}]"))));
+        }
+    };
+    tokio::join!(writing, reading);
+}
