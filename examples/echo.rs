@@ -18,7 +18,7 @@
 //! `ECHO_BOOT=fail` in the environment makes workers fail to boot, `ECHO_BOOT=slow=S` makes them take S seconds.
 
 use std::pin::Pin;
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 use std::sync::Mutex;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -31,7 +31,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use prefork::{App, Body, BoxError, Client, Context, Handler, Server, Settings, handler};
 use serde_json::json;
-use settings::{Mode, Program, Section, Source};
+use settings::{Configuration, Program, Section};
 
 type Service = Handler<fn(Request<Body>) -> Pin<Box<dyn Future<Output = Response<Answer>> + Send>>>;
 
@@ -188,45 +188,42 @@ impl http_body::Body for Answer {
     }
 }
 
-/// The settings of all layers, or the problems in them.
-fn load(source: &Source) -> Result<(Settings, logging::Settings), String> {
-    let (mut server, mut log) = (Settings::default(), logging::Settings::default());
-    source.load(&mut sections(&mut server, &mut log)).map_err(|problems| problems.to_string())?;
-    Ok((server, log))
+/// The settings of the bench.
+#[derive(Default)]
+struct Bench {
+    server: Settings,
+    logging: logging::Settings,
 }
 
-fn sections<'a>(server: &'a mut Settings, log: &'a mut logging::Settings) -> Vec<&'a mut dyn Section> {
-    let mut sections: Vec<&mut dyn Section> = server.sections().into();
-    sections.push(log);
-    sections
+impl Configuration for Bench {
+    fn built_in() -> Self {
+        Self::default()
+    }
+
+    fn sections(&mut self) -> Vec<&mut dyn Section> {
+        let mut sections: Vec<&mut dyn Section> = self.server.sections().into();
+        sections.push(&mut self.logging);
+        sections
+    }
 }
 
 fn main() -> ExitCode {
-    let program =
-        Program::new("echo", "The fault bench: tells what reached it, and misbehaves when asked to", "1.0.0");
-    let (mut server, mut log) = (Settings::default(), logging::Settings::default());
-    let sections = sections(&mut server, &mut log);
-    let command = match program.parse(&sections, std::env::args_os(), std::env::vars_os()) {
-        Ok(command) => command,
-        Err(exit) => {
-            let _ = exit.print();
-            return ExitCode::from(exit.code);
-        }
+    let about = "The fault bench: tells what reached it, and misbehaves when asked to";
+    let started = match Program::new("echo", about, "1.0.0", "DEVSIM_").start::<Bench>() {
+        Ok(started) => started,
+        Err(exit) => return exit,
     };
-    let (server, log) = match load(&command.source) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return ExitCode::FAILURE;
-        }
-    };
-    if command.mode != Mode::Run {
-        return ExitCode::SUCCESS;
-    }
-    if let Err(error) = logging::install(&log) {
+    if let Err(error) = logging::install(&started.configuration.logging) {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
-    let reload = move || load(&command.source).map(|(server, _)| (server, Echo));
-    std::process::Termination::report(Server::new(server).app(Echo).on_reload(reload).run())
+    for warning in &started.report.warnings {
+        tracing::warn!("{warning}");
+    }
+    let source = started.source;
+    let reload = move || match Bench::load(&source) {
+        Ok((bench, _)) => Ok((bench.server, Echo)),
+        Err(problems) => Err(problems.to_string()),
+    };
+    Server::new(started.configuration.server).app(Echo).on_reload(reload).run().report()
 }

@@ -7,34 +7,25 @@ use std::process::{ExitCode, Termination};
 
 use devsim_app::DevSim;
 use prefork::Server;
-use settings::{Mode, print_config};
+use settings::{Configuration, Program, Report, Started};
 
-use configuration::{Configuration, PROGRAM};
+use configuration::DevSimConfiguration;
+
+const PROGRAM: Program = Program {
+    default_file: Some("devsim.toml"),
+    ..Program::new(
+        "devsim-master",
+        "Serves the DevSim application from a pool of pre-forked workers",
+        env!("CARGO_PKG_VERSION"),
+        "DEVSIM_",
+    )
+};
 
 fn main() -> ExitCode {
-    let mut built_in = Configuration::built_in();
-    let command = match PROGRAM.parse(&built_in.sections(), std::env::args_os(), std::env::vars_os()) {
-        Ok(command) => command,
-        Err(exit) => {
-            let _ = exit.print();
-            return ExitCode::from(exit.code);
-        }
+    let Started { configuration, report, source } = match PROGRAM.start::<DevSimConfiguration>() {
+        Ok(started) => started,
+        Err(exit) => return exit,
     };
-    let (mut configuration, report) = match Configuration::load(&command.source) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match command.mode {
-        Mode::Run => {}
-        Mode::CheckConfig => return ExitCode::SUCCESS,
-        Mode::PrintConfig => {
-            print!("{}", print_config(&configuration.sections(), &report));
-            return ExitCode::SUCCESS;
-        }
-    }
     let console = match logging::install_as("devsim", &configuration.logging) {
         Ok(console) => console,
         Err(error) => {
@@ -42,25 +33,28 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    warn(&report);
+    let DevSimConfiguration { server, app, .. } = configuration;
+    let database = app.database_url.to_string();
+    let reload = move || {
+        let loaded = DevSimConfiguration::load(&source);
+        let (configuration, report) = loaded.map_err(|problems| problems.to_string())?;
+        warn(&report);
+        console.apply(&configuration.logging).map_err(|error| error.to_string())?;
+        Ok((configuration.server, DevSim::new(configuration.app.config())))
+    };
+    Server::new(server)
+        .app(DevSim::new(app.config()))
+        .on_reload(reload)
+        .when_serving(move |addresses| announce(addresses, &database))
+        .run()
+        .report()
+}
+
+fn warn(report: &Report) {
     for warning in &report.warnings {
         tracing::warn!("{warning}");
     }
-    let database = configuration.app.database_url.to_string();
-    let source = command.source;
-    let outcome = Server::new(configuration.server)
-        .app(DevSim::new(configuration.app.config()))
-        .on_reload(move || {
-            let (configuration, report) =
-                Configuration::load(&source).map_err(|problems| problems.to_string())?;
-            for warning in &report.warnings {
-                tracing::warn!("{warning}");
-            }
-            console.apply(&configuration.logging).map_err(|error| error.to_string())?;
-            Ok((configuration.server, DevSim::new(configuration.app.config())))
-        })
-        .when_serving(move |addresses| announce(addresses, &database))
-        .run();
-    outcome.report()
 }
 
 /// Says where it serves, and what a newcomer may try.
@@ -69,12 +63,9 @@ fn announce(addresses: &[SocketAddr], database: &str) {
         tracing::info!("DevSim serves at http://{address} with {database}");
     }
     if let Some(address) = addresses.first() {
+        let devices = format!("http://{address}/api/devices");
         tracing::info!("try: curl http://{address}/api/health");
-        tracing::info!(
-            "try: curl -H 'Content-Type: application/json' -d '{{\"name\": \"pump\"}}' http://{address}/api/devices"
-        );
-        tracing::info!(
-            "try: curl -F file=@examples/data/greenhouse.csv http://{address}/api/devices/1/upload"
-        );
+        tracing::info!("try: curl -H 'Content-Type: application/json' -d '{{\"name\": \"pump\"}}' {devices}");
+        tracing::info!("try: curl -F file=@examples/data/greenhouse.csv {devices}/1/upload");
     }
 }

@@ -41,14 +41,14 @@ impl Add<Duration> for Moment {
 
 /// A place in the pool, and its cell of the scoreboard. A worker is its tenant for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Slot(pub u16);
+pub struct Slot(pub(crate) u16);
 
 /// How many places there are.
 pub(crate) const SLOTS: u16 = 1024;
 
 /// Which settings a worker was started with: each reload starts the next generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Generation(pub u32);
+pub struct Generation(pub(crate) u32);
 
 impl Generation {
     /// The generation of the first start.

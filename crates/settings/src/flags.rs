@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn parse_words(words: &[&str]) -> Result<CommandLine, EarlyExit> {
-        let program = Program::new("prog", "A program.", "1.2");
+        let program = Program::new("prog", "A program.", "1.2", "DEVSIM_");
         parse(&program, &Catalog::new(&[&mut Server::default()]), words.iter().map(OsString::from))
     }
 

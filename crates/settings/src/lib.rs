@@ -19,7 +19,7 @@
 //!     }
 //! }
 //!
-//! let program = Program { default_file: Some("devsim.toml"), ..Program::new("devsim-master", "A supervisor", "1.0") };
+//! let program = Program { default_file: Some("devsim.toml"), ..Program::new("devsim-master", "A supervisor", "1.0", "DEVSIM_") };
 //! let mut timeouts = Timeouts::default();
 //! let command = program.parse(&[&mut timeouts], ["devsim-master", "-t", "0.5"], []).expect("good flags");
 //! let report = command.source.load(&mut [&mut timeouts]).expect("good settings");
@@ -42,6 +42,7 @@
 
 mod catalog;
 mod choice;
+mod configuration;
 mod environment;
 mod file;
 mod flags;
@@ -55,6 +56,7 @@ mod section;
 mod source;
 mod value;
 
+pub use configuration::{Configuration, Started};
 pub use key::{Attribute, Key};
 pub use print::print_config;
 pub use program::{Command, EarlyExit, Mode, Program};

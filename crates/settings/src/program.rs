@@ -76,14 +76,19 @@ impl EarlyExit {
 }
 
 impl Program {
-    /// A program with the conventions of this project: variables named `DEVSIM_...`, flags also in
-    /// `GUNICORN_CMD_ARGS`, no default file.
-    pub const fn new(name: &'static str, about: &'static str, version: &'static str) -> Self {
+    /// A program that reads flags also from `GUNICORN_CMD_ARGS`, and has no default file. Its environment variables
+    /// begin with `env_prefix`, as `DEVSIM_`.
+    pub const fn new(
+        name: &'static str,
+        about: &'static str,
+        version: &'static str,
+        env_prefix: &'static str,
+    ) -> Self {
         Self {
             name,
             about,
             version,
-            env_prefix: "DEVSIM_",
+            env_prefix,
             default_file: None,
             flags_variable: Some("GUNICORN_CMD_ARGS"),
         }

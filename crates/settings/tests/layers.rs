@@ -78,7 +78,7 @@ impl Drop for TempFile {
 
 fn parse(args: &[&str], environment: &[(&str, &str)]) -> Result<Command, EarlyExit> {
     let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    let program = Program::new("prog", "A program.", "1");
+    let program = Program::new("prog", "A program.", "1", "DEVSIM_");
     program.parse(&All::default().sections(), [&["prog"], args].concat(), environment)
 }
 
@@ -151,7 +151,8 @@ fn a_missing_file_is_an_error_only_if_it_was_asked_for() {
     assert!(problems.starts_with("/nowhere/d.toml: cannot be read: No such file"), "{problems}");
     assert!(problems.ends_with("give the path of an existing file with --config"), "{problems}");
 
-    let program = Program { default_file: Some("/nowhere/d.toml"), ..Program::new("prog", "", "1") };
+    let program =
+        Program { default_file: Some("/nowhere/d.toml"), ..Program::new("prog", "", "1", "DEVSIM_") };
     let mut all = All::default();
     let command = program.parse(&all.sections(), ["prog"], []).unwrap();
     assert_eq!(command.source.load(&mut all.sections()).unwrap().file, None);

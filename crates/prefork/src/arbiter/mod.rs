@@ -193,7 +193,6 @@ impl Arbiter {
             Phase::Running => {
                 self.begin_reload(out);
                 self.advance_reload(now, out);
-                self.dismiss_failed_candidates(now, out);
                 self.thin(now, out);
                 self.fill(now, out);
             }

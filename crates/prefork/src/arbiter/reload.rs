@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ids::{Generation, Moment};
 
-use super::action::{Action, Order, ReloadFailure, Report};
+use super::action::{Action, ReloadFailure, Report};
 use super::event::ExitStatus;
 use super::pool::{State, Worker};
 use super::{Actions, Arbiter, Policy};
@@ -168,21 +168,6 @@ impl Arbiter {
 
     fn has_arrived(&self, worker: &Worker) -> bool {
         worker.generation >= self.generation || !worker.is_live()
-    }
-
-    /// Ends a worker of a generation that is not wanted any more and serves nobody yet.
-    pub(super) fn dismiss_failed_candidates(&mut self, now: Moment, out: &mut Actions) {
-        let wanted = self.on_trial().map(|candidate| candidate.generation);
-        let strays: Vec<_> = self
-            .pool
-            .iter()
-            .filter(|w| w.generation > self.generation && Some(w.generation) != wanted)
-            .filter(|w| w.is_booting() || w.is_ready())
-            .map(|w| w.slot)
-            .collect();
-        for slot in strays {
-            self.tell_to_leave(slot, Order::Drain, super::action::Cause::Stopped, now, out);
-        }
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
+use crate::settings::{Timeouts, limit};
 use crate::worker::OpenGuard;
 
 use super::flow::{Flow, Overdue};
@@ -64,17 +65,20 @@ async fn exchange<A: App>(
     let connected = Connected { stream: Arc::clone(stream), flow: Arc::clone(flow), peer, _open: open };
     let service = RequestService { handling: Arc::clone(handling), connected };
     let mut connection = http1::Builder::new()
+        .keep_alive(!handling.settings.timeouts.keepalive.is_zero())
         .half_close(true) // a client that only sends no more still gets its answer
         .header_read_timeout(None) // hyper has one clock for idle and head; ours tell them apart
         .serve_connection(TokioIo::new(wire), service);
-    let mut clock = pin!(sleep(Duration::ZERO));
+    let timeouts = &handling.settings.timeouts;
+    let shortest = shortest_limit(timeouts);
+    let mut clock = pin!(sleep(shortest));
     loop {
         tokio::select! {
             biased;
             ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => return ended.is_ok(),
             () = &mut clock => {}
         }
-        let next = match flow.check(&handling.settings.timeouts, handling.life.is_leaving()) {
+        let next = match flow.check(timeouts, handling.life.is_leaving()) {
             Ok(left) => left,
             Err(Overdue::Idle) if has_input(stream) => Duration::from_millis(10), // it comes to hyper in a moment
             Err(Overdue::Idle) => return true,
@@ -86,9 +90,16 @@ async fn exchange<A: App>(
             }
             Err(Overdue::Write) => return true,
         };
-        // Looked at again soon while nothing is due, so that limits which begin later are kept too.
-        clock.as_mut().reset(Instant::now() + next.min(Duration::from_secs(1)));
+        // A limit that begins after this look is not due before the shortest one could be.
+        clock.as_mut().reset(Instant::now() + next.min(shortest));
     }
+}
+
+/// The least of the limits that a connection can run into.
+fn shortest_limit(timeouts: &Timeouts) -> Duration {
+    const FAR: Duration = Duration::from_secs(3600);
+    let limits = [timeouts.keepalive, timeouts.header_timeout, timeouts.write_timeout];
+    limits.into_iter().filter_map(limit).min().unwrap_or(FAR)
 }
 
 /// The last look before an idle connection is closed: a request that has arrived is served.

@@ -37,7 +37,8 @@ struct Child {
     pid: Pid,
     /// `None` where the kernel has none; the pid of a child that was not reaped is safe as well.
     pidfd: Option<OwnedFd>,
-    voice: OwnedFd,
+    /// `None` once the worker has closed its end.
+    voice: Option<OwnedFd>,
 }
 
 /// The master's whole state. A child of a fork lets go of it before anything else (`leave_behind`).
@@ -155,6 +156,7 @@ impl<A: App> Master<A> {
         let event = match read {
             Ok(setup) => {
                 let policy = setup.settings.policy();
+                self.warn_of_what_stays(&setup.settings);
                 self.setups.insert(candidate, setup);
                 Event::SettingsAccepted(policy)
             }
@@ -166,6 +168,16 @@ impl<A: App> Master<A> {
             }
         };
         self.events.push_back(event);
+    }
+
+    /// Says which of the new settings have no effect before a restart.
+    fn warn_of_what_stays(&self, new: &Settings) {
+        let old = self.setups.values().next_back();
+        if old.is_some_and(|old| old.settings.sockets != new.sockets) {
+            tracing::warn!(
+                "server.bind, backlog and defer_accept have changed: a restart takes them, a reload does not"
+            );
+        }
     }
 
     /// What a child does first: it must not hold what only the master may, or the master's end would go unnoticed.

@@ -58,7 +58,7 @@ impl<A: App> Master<A> {
         // poll(2) counts milliseconds; rounded up, lest it return just before the time and spin.
         let wait = if span.is_zero() { span } else { span + Duration::from_millis(1) };
         let signals = self.signals.iter().map(AsFd::as_fd);
-        let voices = self.children.values().map(|child| child.voice.as_fd());
+        let voices = self.children.values().filter_map(|child| child.voice.as_ref()).map(AsFd::as_fd);
         let mut sources: Vec<_> =
             signals.chain(voices).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // A signal that is not ours cannot interrupt it to any harm: what is there is looked at, then it sleeps again.
@@ -76,9 +76,17 @@ impl<A: App> Master<A> {
     /// Reads what one worker has said. At the latest before its death is told, so that a worker which was ready and
     /// then died is not taken for one that never was.
     pub(super) fn hear_worker(&mut self, slot: Slot) {
-        let Some(child) = self.children.get(&slot) else { return };
+        let Some(child) = self.children.get_mut(&slot) else { return };
         let mut bytes = [0; 64];
-        while let Ok(count @ 1..) = rustix::io::read(&child.voice, &mut bytes[..]) {
+        while let Some(voice) = &child.voice {
+            let count = match rustix::io::read(voice, &mut bytes[..]) {
+                Ok(0) => {
+                    child.voice = None; // it would be readable for ever
+                    return;
+                }
+                Ok(count) => count,
+                Err(_) => return,
+            };
             for word in bytes.iter().take(count).filter_map(|byte| Word::from_byte(*byte)) {
                 self.events.push_back(match word {
                     Word::Ready => Event::Ready(slot),

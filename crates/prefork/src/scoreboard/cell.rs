@@ -144,8 +144,11 @@ pub(crate) struct Tenant {
 /// A request's place in its worker's cell, free again when dropped.
 pub(crate) struct HeldRequest {
     cell: &'static Cell,
+    /// `None` when every place was taken: it is counted, but not shown.
     index: Option<usize>,
     began: Moment,
+    /// Whether the cell says that it holds the turn.
+    watched: bool,
 }
 
 impl Tenant {
@@ -187,7 +190,7 @@ impl Tenant {
                 record.path.write(path);
             });
         }
-        HeldRequest { cell: self.cell, index, began }
+        HeldRequest { cell: self.cell, index, began, watched: false }
     }
 }
 
@@ -200,6 +203,7 @@ impl HeldRequest {
     pub(crate) fn runs(&mut self, watched: bool) {
         self.began = sys::now();
         let nanos = self.began.as_nanos();
+        self.watched = watched;
         if watched {
             self.cell.turn.store(nanos, Ordering::Relaxed);
         }
@@ -234,8 +238,7 @@ impl HeldRequest {
 
 impl Drop for HeldRequest {
     fn drop(&mut self) {
-        let was_running = self.record().is_none_or(|record| record.state.load(Ordering::Relaxed) == RUNNING);
-        if was_running {
+        if self.watched {
             self.cell.turn.store(0, Ordering::Relaxed);
         }
         if let Some(record) = self.record() {

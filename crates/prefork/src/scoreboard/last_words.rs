@@ -98,7 +98,7 @@ mod tests {
         let mut done = tenant.hold("GET", "/done", 1);
         done.runs(true);
         done.finished(200);
-        std::mem::forget(tenant.hold("GET", "/lost", 2));
+        let _lost = std::mem::ManuallyDrop::new(tenant.hold("GET", "/lost", 2));
         Tenant::move_in(cell, Pid(8), Generation(1));
         assert_eq!(
             LastWords::read(cell, crate::sys::now()).to_string(),

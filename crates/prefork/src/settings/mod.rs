@@ -31,15 +31,15 @@ settings::section! {
 }
 
 settings::section! {
-    /// How long things may take. A length of 0 means no limit.
+    /// How long things may take. Where a key does not say otherwise, 0 means no limit.
     pub struct Timeouts("server") {
         /// Seconds that a request may hold its worker's turn, or a worker may be silent, before the worker is aborted.
         pub timeout ['t']: Seconds = Seconds::new(60),
-        /// Seconds that a draining worker gets for what it has begun.
+        /// Seconds that a draining worker gets for what it has begun; 0 gives it none.
         pub graceful_timeout: Seconds = Seconds::new(30),
         /// Seconds from a worker's fork to its readiness, and for the application's preparation.
         pub boot_timeout: Seconds = Seconds::new(60),
-        /// Seconds that a connection may be idle between two requests.
+        /// Seconds that a connection may be idle between two requests; 0 closes it after its first answer.
         pub keepalive ["keep-alive"]: Seconds = Seconds::new(5),
         /// Seconds that a request's head may take from its first byte.
         pub header_timeout: Seconds = Seconds::new(10),

@@ -21,8 +21,8 @@ pub(crate) const EXIT_PANIC: i32 = 101;
 pub(crate) fn fork(child: impl FnOnce() -> i32) -> Result<Pid, Errno> {
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
-    // SAFETY: the process has one thread (the caller's promise, checked by `Server::run` and before each fork in debug
-    // builds), so the child may allocate and lock like its parent.
+    // SAFETY: the process has one thread (`Server::run` refuses to start otherwise, and the master makes none), so the
+    // child may allocate and lock like its parent.
     let forked = unsafe { nix::unistd::fork() };
     match forked {
         Ok(ForkResult::Child) => {

@@ -111,7 +111,9 @@ impl<A: App> Worker<A> {
                 return EXIT_BOOT;
             }
         };
-        runtime.block_on(self.live())
+        let status = runtime.block_on(self.live());
+        runtime.shutdown_background(); // whatever the application left running has had its time
+        status
     }
 
     async fn live(mut self) -> i32 {

@@ -61,8 +61,14 @@ pub(super) enum Op {
 /// What becomes of the next boots.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Boot {
-    Takes { ms: u64 },
-    Exits { code: i32 },
+    Takes {
+        ms: u64,
+    },
+    Exits {
+        code: i32,
+    },
+    /// Ready at once, and dead soon after.
+    Flickers,
     Faults,
     Hangs,
 }
@@ -74,6 +80,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
             4 => (1..400u64).prop_map(|ms| Boot::Takes { ms }),
             1 => (400..9_000u64).prop_map(|ms| Boot::Takes { ms }),
             1 => prop::sample::select(vec![1, 3, 4]).prop_map(|code| Boot::Exits { code }),
+            1 => Just(Boot::Flickers),
             1 => Just(Boot::Faults),
             1 => Just(Boot::Hangs),
         ]
@@ -161,6 +168,8 @@ pub(super) struct World {
     awake_since: Moment,
     reloading: bool,
     spawns: Vec<Moment>,
+    last_event: Moment,
+    events_now: u32,
     ever_ready: bool,
     fault_before_ready: bool,
     pub(super) exit: Option<(i32, Moment)>,
@@ -185,6 +194,8 @@ impl World {
             awake_since: now,
             reloading: false,
             spawns: Vec::new(),
+            last_event: now,
+            events_now: 0,
             ever_ready: false,
             fault_before_ready: false,
             exit: None,
@@ -199,6 +210,13 @@ impl World {
     }
 
     fn tell(&mut self, event: Event) {
+        self.events_now = if self.now == self.last_event { self.events_now + 1 } else { 0 };
+        self.last_event = self.now;
+        if self.events_now > 10_000 {
+            self.broke(Rule::Ends, "it spins: ten thousand events, and no time passes");
+            self.exit = Some((-1, self.now));
+            return;
+        }
         let actions = self.arbiter.handle(event, self.now);
         self.perform(actions);
     }
@@ -212,6 +230,8 @@ impl World {
                 self.now = self.now + span;
                 if overslept {
                     self.awake_since = self.now;
+                } else {
+                    self.fault_before_ready |= !self.ever_ready; // it counts as time, also as boot time
                 }
                 for process in self.processes.values_mut() {
                     process.sleep(span);
@@ -316,7 +336,7 @@ impl World {
 
     /// Everything that is due.
     fn happen(&mut self) {
-        loop {
+        while self.exit.is_none() {
             if let Some(Some((at, status))) = self.helper
                 && at <= self.now
             {
@@ -380,6 +400,7 @@ impl World {
         match boot {
             Boot::Takes { ms } => Some((self.now + Duration::from_millis(ms), ExitStatus::Code(0))),
             Boot::Exits { code } => Some((self.now, ExitStatus::Code(code))),
+            Boot::Flickers => Some((self.now + Duration::from_millis(2), ExitStatus::Code(1))),
             Boot::Faults => Some((self.now, ExitStatus::Signal(11))),
             Boot::Hangs => None,
         }
@@ -415,6 +436,7 @@ impl World {
         }
         let (ready_at, dies_at) = match (self.boot, self.fate(self.boot)) {
             (Boot::Takes { .. }, Some((at, _))) => (Some(at), None),
+            (Boot::Flickers, fate) => (Some(self.now), fate),
             (_, fate) => (None, fate),
         };
         let patience = self.arbiter.policy().boot_timeout;

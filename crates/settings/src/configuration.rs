@@ -1,0 +1,80 @@
+//! All settings of a program, from its command line to its first and every later reading.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::{Mode, Problems, Program, Report, Section, Source, print_config};
+
+/// Every section that a program has.
+pub trait Configuration: Sized {
+    /// What holds where nobody says otherwise.
+    fn built_in() -> Self;
+
+    /// Its sections.
+    fn sections(&mut self) -> Vec<&mut dyn Section>;
+
+    /// Fills in what depends on other keys, after all layers were read.
+    fn complete(&mut self, report: &Report) {
+        let _ = report;
+    }
+
+    /// Reads all layers over the built-in ones; to be called anew for a reload.
+    ///
+    /// # Errors
+    /// Every problem of every layer.
+    fn load(source: &Source) -> Result<(Self, Report), Problems> {
+        let mut configuration = Self::built_in();
+        let report = source.load(&mut configuration.sections())?;
+        configuration.complete(&report);
+        Ok((configuration, report))
+    }
+}
+
+/// A program that is to do its work.
+#[derive(Debug)]
+pub struct Started<C> {
+    /// Its settings.
+    pub configuration: C,
+    /// Where they came from, and what to warn of.
+    pub report: Report,
+    /// Where they can be read again.
+    pub source: Source,
+}
+
+impl Program {
+    /// Reads the process's command line, environment and file. Where there is nothing more to do (help, the version, a
+    /// check, a print), or something is wrong, that is said and the exit code given: 0, or 1 if something is wrong.
+    ///
+    /// # Errors
+    /// The process's exit code.
+    pub fn start<C: Configuration>(&self) -> Result<Started<C>, ExitCode> {
+        let parsed = self.parse(&C::built_in().sections(), std::env::args_os(), std::env::vars_os());
+        let command = parsed.map_err(|exit| {
+            let _ = exit.print();
+            ExitCode::from(exit.code)
+        })?;
+        let (mut configuration, report) = C::load(&command.source).map_err(|problems| {
+            let _ = writeln!(std::io::stderr(), "{problems}");
+            ExitCode::FAILURE
+        })?;
+        match command.mode {
+            Mode::Run => Ok(Started { configuration, report, source: command.source }),
+            Mode::CheckConfig => {
+                warn(&report);
+                Err(ExitCode::SUCCESS)
+            }
+            Mode::PrintConfig => {
+                warn(&report);
+                let text = print_config(&configuration.sections(), &report);
+                let written = std::io::stdout().write_all(text.as_bytes());
+                Err(if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            }
+        }
+    }
+}
+
+fn warn(report: &Report) {
+    for warning in &report.warnings {
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
+    }
+}
