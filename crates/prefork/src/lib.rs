@@ -1,4 +1,105 @@
-//! A pre-fork supervisor: one single-threaded master, a pool of workers on shared listeners.
+//! A pre-fork supervisor, as a library: one master that never runs your code, and a pool of workers that do.
+//!
+//! The master binds the listeners, forks workers that share them, and keeps that pool whole through crashes, hangs,
+//! reloads and scaling. A worker answers **one request at a time**, so that code which blocks harms one worker only; but it
+//! receives requests and sends answers outside that turn, so that slow clients occupy nobody. Whoever knows Gunicorn knows
+//! the signals, the settings and the exit codes.
+//!
+//! ```no_run
+//! use http::{Request, Response};
+//! use prefork::{Body, Outcome, Server, Settings, handler};
+//!
+//! fn main() -> Outcome {
+//!     let app = handler(async |_: Request<Body>| Response::new("hello\n".to_string()));
+//!     Server::new(Settings::default()).app(app).run()
+//! }
+//! ```
+//!
+//! # An application
+//!
+//! [`handler`] makes an application of a function. One that has something to check or to open implements [`App`]:
+//! [`App::prepare`] validates and migrates, once, in a child of its own; [`App::build`] makes the service in each worker,
+//! after the fork. Any [`tower_service::Service`] will do, an axum router for instance:
+//!
+//! ```no_run
+//! use prefork::{App, BoxError, Context, Server, Settings};
+//! # #[derive(Clone)] struct Router; struct Answer;
+//! # use std::{convert::Infallible, task::Poll, pin::Pin};
+//! # impl tower_service::Service<http::Request<prefork::Body>> for Router {
+//! #     type Response = http::Response<String>; type Error = Infallible;
+//! #     type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+//! #     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> { Poll::Ready(Ok(())) }
+//! #     fn call(&mut self, _: http::Request<prefork::Body>) -> Self::Future {
+//! #         std::future::ready(Ok(http::Response::new(String::new())))
+//! #     }
+//! # }
+//! # async fn open_database() -> Result<Router, BoxError> { Ok(Router) }
+//! # fn migrate() -> Result<(), BoxError> { Ok(()) }
+//!
+//! struct Shop;
+//!
+//! impl App for Shop {
+//!     type Service = Router;
+//!     type Answer = String;
+//!
+//!     /// Fails the start, or the reload, in plain words.
+//!     fn prepare(&self) -> Result<(), BoxError> {
+//!         migrate()
+//!     }
+//!
+//!     /// Whatever is opened here belongs to one worker.
+//!     async fn build(&self, _context: Context) -> Result<Router, BoxError> {
+//!         open_database().await
+//!     }
+//! }
+//!
+//! let mut settings = Settings::default();
+//! settings.timeouts.graceful_timeout = prefork::settings::Seconds::new(10);
+//! let outcome = Server::new(settings).app(Shop).run();
+//! ```
+//!
+//! # What it promises
+//!
+//! * **No request is dropped** by a reload, a recycling, a scaling or a graceful stop: a worker is retired only when its
+//!   replacement is ready, closes no connection between a request and its answer, and the last ones to go empty the accept
+//!   queue.
+//! * **A bad reload changes nothing**: a generation of workers has to prove itself before the running one goes.
+//! * **A stuck request costs its worker only**: after `timeout` its client gets 504, the log says what it was, and the
+//!   worker is replaced.
+//! * **Nothing is left behind**: workers of a master that was killed finish what they have, and leave.
+//!
+//! # What it asks
+//!
+//! * [`Ready::run`] wants a process with **one thread**, and refuses another with a typed error: `fork` copies the locks that
+//!   other threads hold, and nobody would ever release them. Make runtimes, pools and clients in [`App::build`].
+//! * It logs through [`tracing`]; install a subscriber that starts no thread before `run`.
+//! * From `run` on, the process is the master: its signals are blocked and read from a descriptor.
+//!
+//! # Signals and exit codes
+//!
+//! | signal to the master | does |
+//! |---|---|
+//! | TERM | graceful stop: what runs is finished, within `graceful_timeout` |
+//! | INT, QUIT | quick stop: what runs is cut |
+//! | HUP | reload: new settings (see [`Ready::on_reload`]), a new generation of workers |
+//! | TTIN, TTOU | one worker more, one fewer |
+//!
+//! Workers ignore the signals that are meant for the master; a TERM to a worker asks for its replacement. The exit code is
+//! 0 after a stop, 1 for an error before the start, 3 if workers cannot boot, 4 if the application cannot be built, 5 if the
+//! address is in use.
+//!
+//! # The map
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `arbiter` | decides: what happened, and when, in; what is to be done, out. Pure |
+//! | `master` | does: waits, forks, signals, reaps, reports |
+//! | `scoreboard` | shows what each worker is doing, in shared memory without a lock |
+//! | `listener` | binds |
+//! | `worker` | the life of a worker: its turn, its drain, its second thread |
+//! | `http` | the wire: connections, their time limits, bodies, refusals |
+//! | [`settings`] | one struct per concern; a key is described where it stands |
+//! | `sys` | the only unsafe code |
 
 mod app;
 mod arbiter;

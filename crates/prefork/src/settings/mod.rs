@@ -9,7 +9,7 @@ mod workers;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use settings::{Seconds, Section};
+pub use settings::{Seconds, Section};
 
 pub use address::Address;
 pub use identity::{Assignment, GroupName, Identity, UserName};

@@ -60,7 +60,7 @@ impl Workers {
 pub enum WorkerCount {
     /// As many as the machine gives.
     Auto,
-    /// This many, 1 to [`MOST_WORKERS`].
+    /// This many: 1 to 512.
     Exactly(u16),
 }
 

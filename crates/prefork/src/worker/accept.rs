@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::app::App;
 use crate::http::{Flow, Handling, serve};
@@ -17,6 +17,8 @@ use super::life::{Open, OpenGuard};
 
 /// How long nothing is accepted when descriptors or memory are out.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often that is worth a line.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// A connection that nobody serves yet.
 pub(super) type Fresh = (TcpStream, SocketAddr);
@@ -51,6 +53,7 @@ impl<A: App> Acceptor<A> {
     /// One connection at a time: it is read, and its request has its turn or waits for its rest, before the next is
     /// looked at.
     async fn accept(&self, listener: &AsyncFd<Arc<TcpListener>>) {
+        let mut told: Option<Instant> = None;
         loop {
             let Ok(mut ready) = listener.readable().await else { return };
             let turn = self.handling.turn.take().await;
@@ -62,7 +65,10 @@ impl<A: App> Acceptor<A> {
                     Trouble::NothingThere => ready.clear_ready(),
                     Trouble::ThisOneOnly => {}
                     Trouble::NoRoom => {
-                        tracing::warn!(%error, "cannot accept; trying again in 100 ms");
+                        if told.is_none_or(|at| at.elapsed() >= TOLD_AGAIN) {
+                            tracing::warn!(%error, "cannot accept; connections wait until there is room");
+                            told = Some(Instant::now());
+                        }
                         sleep(PAUSE).await;
                     }
                     Trouble::Closed => return,

@@ -25,7 +25,7 @@ use crate::settings::Settings;
 use accept::Acceptor;
 use life::Open;
 use voice::Voice;
-use watch::Watch;
+use watch::{EXIT_ABORTED, Watch};
 
 pub use life::Draining;
 
@@ -153,7 +153,7 @@ impl<A: App> Worker<A> {
         self.ready.store(true, Ordering::Release);
         self.voice.say(Word::Ready);
         self.stay(&acceptor, &open).await;
-        0
+        if self.life.is_aborting() { EXIT_ABORTED } else { 0 }
     }
 
     /// Beats and waits, until everything is drained.
@@ -174,8 +174,9 @@ impl<A: App> Worker<A> {
             tokio::select! {
                 biased;
                 () = &mut aborted => {}
-                () = &mut drained => return,
+                // Before `drained`: each of them is one more to wait for.
                 Some(fresh) = self.leftovers.recv() => drop(acceptor.serve(fresh)),
+                () = &mut drained => return,
                 _ = beats.tick() => self.tenant.beat(),
             }
         }

@@ -23,7 +23,7 @@ use super::life::{Phase, Reins};
 use super::voice::{Voice, Word};
 
 /// Exit status of a worker that was aborted: 128 + SIGABRT, as a shell would say it.
-pub(crate) const EXIT_ABORTED: i32 = 134;
+pub(super) const EXIT_ABORTED: i32 = 134;
 /// How long the loop has to answer after an abort before it counts as stuck.
 const ANSWER: Duration = Duration::from_millis(200);
 /// How long the rest of an aborted worker's requests have, if its loop runs. The master kills after two seconds.
