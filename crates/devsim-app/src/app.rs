@@ -38,7 +38,7 @@ impl App for DevSim {
         Ok(build(&self.config, host).await?)
     }
 
-    fn body_policy(&self, head: &Parts, _default: BodyPolicy) -> BodyPolicy {
-        BodyPolicy { limit: body_limit(&head.method, head.uri.path(), &self.config.limits) }
+    fn body_policy(&self, head: &Parts, default: BodyPolicy) -> BodyPolicy {
+        default.limited_to(body_limit(&head.method, head.uri.path(), &self.config.limits))
     }
 }

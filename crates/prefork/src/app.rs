@@ -54,9 +54,18 @@ pub trait App: Send + Sync + 'static {
 
 /// How a request's body is received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BodyPolicy {
-    /// Bytes that it may have at most; a longer one is refused with 413.
+    /// Bytes that it may have at most, 0 meaning any number; a longer one is refused with 413.
     pub limit: u64,
+}
+
+impl BodyPolicy {
+    /// The same policy with another limit.
+    #[must_use]
+    pub fn limited_to(self, limit: u64) -> Self {
+        Self { limit }
+    }
 }
 
 /// What a worker tells the application that it carries.
@@ -92,6 +101,7 @@ impl Context {
 
 /// Who sent a request; found in its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Client {
     /// The other end of the connection.
     pub address: SocketAddr,

@@ -87,6 +87,7 @@ impl<A: App> Ready<A> {
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The process has other threads, whose locks a fork would copy in whatever state they are.
     #[error("the process has {0} threads; run the server before anything makes a second one")]

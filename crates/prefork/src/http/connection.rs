@@ -39,6 +39,7 @@ pub(crate) async fn serve<A: App>(
 ) {
     let stream = Arc::new(stream);
     let settle = SettleAtLast(&flow);
+    let _until_closed = open.clone();
     let finished = exchange(&stream, peer, &handling, &flow, open).await;
     drop(settle);
     close(&stream, finished && !flow.is_unread(), handling.settings.bodies.limit_request_body).await;

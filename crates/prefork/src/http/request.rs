@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -167,7 +166,7 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for RequestService<A> {
         self.connected.flow.begins();
         let id = self.handling.ids.next();
         let handling = Arc::clone(&self.handling);
-        let task = tokio::spawn(AssertUnwindSafe(handling.handle(request, id, self.connected.clone())));
+        let task = tokio::spawn(handling.handle(request, id, self.connected.clone()));
         Answering { task, id, flow: Arc::clone(&self.connected.flow) }
     }
 }

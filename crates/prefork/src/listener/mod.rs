@@ -18,6 +18,7 @@ pub(crate) struct Listener {
 
 /// Why an address could not be bound.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BindError {
     /// Somebody listens there already.
     #[error("server.bind: {0} is in use: another server listens there; stop it, or bind another address")]

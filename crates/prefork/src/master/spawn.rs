@@ -43,7 +43,9 @@ impl<A: App> Master<A> {
         let errno = |error: io::Error| error.raw_os_error().unwrap_or_default();
         let (voice, childs_voice) = pipe().map_err(errno)?;
         let master = Pid(std::process::id().cast_signed());
+        let mut voice = Some(voice);
         let pid = self.fork(|this| {
+            voice = None; // the master's end
             let (Some(setup), Some(lifeline)) = (this.setups.remove(&generation), this.leave_behind()) else {
                 return EXIT_BOOT;
             };
@@ -62,7 +64,7 @@ impl<A: App> Master<A> {
                 voice: childs_voice,
             })
         })?;
-        Ok(Child { pid, pidfd: open_pidfd(pid), voice: Some(voice) })
+        Ok(Child { pid, pidfd: open_pidfd(pid), voice })
     }
 
     /// Forks the helper that runs the application's preparation.

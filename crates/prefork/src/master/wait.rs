@@ -34,6 +34,9 @@ const TAKEN: [Signal; 10] = [
 pub(super) fn take_signals() -> Result<SignalFd, nix::errno::Errno> {
     let signals: SigSet = TAKEN.into_iter().collect();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), None)?;
+    for signal in TAKEN {
+        sys::signals::restore(signal)?;
+    }
     SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 

@@ -62,7 +62,9 @@ pub(crate) fn run<A: App>(job: Job<A>) -> i32 {
 }
 
 struct Worker<A: App> {
-    job: Job<A>,
+    app: Arc<A>,
+    settings: Arc<Settings>,
+    context: Context,
     listeners: Vec<Arc<TcpListener>>,
     life: Life,
     loop_answers: Arc<AtomicBool>,
@@ -74,33 +76,48 @@ struct Worker<A: App> {
 }
 
 impl<A: App> Worker<A> {
-    fn start(mut job: Job<A>) -> Result<Self, Box<dyn std::error::Error>> {
+    fn start(job: Job<A>) -> Result<Self, Box<dyn std::error::Error>> {
+        let Job { slot, generation, master, app, settings, board, listeners, lifeline, voice } = job;
         let pid = Pid(std::process::id().cast_signed());
-        let tenant = Arc::new(Tenant::move_in(job.board.cell(job.slot), pid, job.generation));
-        sandbox::enter(&job.settings.identity).map_err(|failed| failed.to_string())?;
+        let tenant = Arc::new(Tenant::move_in(board.cell(slot), pid, generation));
+        sandbox::enter(&settings.identity).map_err(|failed| failed.to_string())?;
         log_panics();
         let (life, reins) = Life::new();
-        let voice = Arc::new(Voice::new(job.voice.try_clone()?));
-        let listeners: Vec<_> = std::mem::take(&mut job.listeners).into_iter().map(Arc::new).collect();
+        let voice = Arc::new(Voice::new(voice));
+        let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
         let (sender, leftovers) = mpsc::unbounded_channel();
         let ready = Arc::new(AtomicBool::new(false));
         let sockets = HeldSockets::new();
         let loop_answers = Arc::clone(&reins.loop_answers);
         let watch = Watch {
-            master: job.master,
-            slot: job.slot,
-            board: job.board,
-            lifeline: job.lifeline.try_clone()?,
+            master,
+            slot,
+            board,
+            lifeline,
             reins,
             voice: Arc::clone(&voice),
             sockets: Arc::clone(&sockets),
             listeners: listeners.iter().map(Arc::downgrade).collect(),
             leftovers: sender,
-            grace: job.settings.timeouts.graceful_timeout.as_duration(),
+            grace: settings.timeouts.graceful_timeout.as_duration(),
             ready: Arc::clone(&ready),
         };
         watch.start()?;
-        Ok(Self { job, listeners, life, loop_answers, ready, voice, sockets, tenant, leftovers })
+        let draining = Draining::new(life.clone());
+        let context = Context { slot, generation, settings: Arc::clone(&settings), draining };
+        Ok(Self {
+            app,
+            settings,
+            context,
+            listeners,
+            life,
+            loop_answers,
+            ready,
+            voice,
+            sockets,
+            tenant,
+            leftovers,
+        })
     }
 
     fn work(self) -> i32 {
@@ -117,13 +134,7 @@ impl<A: App> Worker<A> {
     }
 
     async fn live(mut self) -> i32 {
-        let context = Context {
-            slot: self.job.slot,
-            generation: self.job.generation,
-            settings: Arc::clone(&self.job.settings),
-            draining: Draining::new(self.life.clone()),
-        };
-        let service = match self.job.app.build(context).await {
+        let service = match self.app.build(self.context.clone()).await {
             Ok(service) => service,
             Err(error) => {
                 tracing::error!(%error, "the application cannot be built");
@@ -131,12 +142,12 @@ impl<A: App> Worker<A> {
             }
         };
         let random = random();
-        let workers = &self.job.settings.workers;
+        let workers = &self.settings.workers;
         let (most, jitter) = (workers.max_requests, workers.max_requests_jitter);
         let handling = Arc::new(Handling {
-            app: Arc::clone(&self.job.app),
+            app: Arc::clone(&self.app),
             service,
-            settings: Arc::clone(&self.job.settings),
+            settings: Arc::clone(&self.settings),
             turn: Turn::new(workers),
             tenant: Arc::clone(&self.tenant),
             sockets: Arc::clone(&self.sockets),
@@ -158,7 +169,7 @@ impl<A: App> Worker<A> {
 
     /// Beats and waits, until everything is drained.
     async fn stay(&mut self, acceptor: &Arc<Acceptor<A>>, open: &Open) {
-        let mut beats = tokio::time::interval(self.job.settings.policy().tick());
+        let mut beats = tokio::time::interval(self.settings.policy().tick());
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let drained = async {
             self.life.leaving().await;
