@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
 use crate::settings::{Timeouts, limit};
+use crate::sys::sockets::unacknowledged;
 use crate::worker::OpenGuard;
 
 use super::flow::{Flow, Overdue};
@@ -78,6 +79,11 @@ async fn exchange<A: App>(
             biased;
             ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => return ended.is_ok(),
             () = &mut clock => {}
+        }
+        if flow.is_write_blocked()
+            && let Ok(bytes) = unacknowledged(&**stream)
+        {
+            flow.sample(bytes);
         }
         let next = match flow.check(timeouts, handling.life.is_leaving()) {
             Ok(left) => left,

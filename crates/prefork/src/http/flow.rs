@@ -46,7 +46,15 @@ pub(crate) struct Flow {
 
 struct State {
     stage: Stage,
-    write_blocked: Option<Moment>,
+    write_blocked: Option<Blocked>,
+}
+
+/// An answer that the kernel takes no more of.
+struct Blocked {
+    /// When it last moved.
+    since: Moment,
+    /// How much of it was unacknowledged then, if that is known.
+    unacknowledged: Option<u32>,
 }
 
 impl Flow {
@@ -85,7 +93,21 @@ impl Flow {
 
     /// The client takes no more bytes for now.
     pub(super) fn write_blocked(&self) {
-        self.change(|state| state.write_blocked = state.write_blocked.or_else(|| Some(sys::now())));
+        self.change(|state| {
+            state.write_blocked.get_or_insert_with(|| Blocked { since: sys::now(), unacknowledged: None });
+        });
+    }
+
+    /// How much of what was sent the client has not acknowledged yet. A socket takes more only when a good part of its
+    /// buffer is free, which can be long after a slow client has read something: less than before is progress too.
+    pub(super) fn sample(&self, unacknowledged: u32) {
+        self.change(|state| {
+            let Some(blocked) = &mut state.write_blocked else { return };
+            if blocked.unacknowledged.is_some_and(|before| unacknowledged < before) {
+                blocked.since = sys::now();
+            }
+            blocked.unacknowledged = Some(unacknowledged);
+        });
     }
 
     /// Bytes have gone.
@@ -134,8 +156,8 @@ impl Flow {
         let mut answer = Ok(FAR);
         self.change(|state| {
             let fresh = if draining { timeouts.keepalive } else { timeouts.header_timeout };
-            let (since, allowed, overdue) = match (state.write_blocked, state.stage) {
-                (Some(since), _) => (since, timeouts.write_timeout, Overdue::Write),
+            let (since, allowed, overdue) = match (&state.write_blocked, state.stage) {
+                (Some(blocked), _) => (blocked.since, timeouts.write_timeout, Overdue::Write),
                 (None, Stage::Busy) => return,
                 (None, Stage::Fresh { since }) => (since, fresh, Overdue::Idle),
                 (None, Stage::Head { since }) => (since, timeouts.header_timeout, Overdue::Head),

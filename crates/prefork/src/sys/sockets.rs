@@ -22,6 +22,17 @@ pub(crate) fn set_defer_accept(socket: impl AsFd, seconds: i32) -> io::Result<()
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Bytes that the peer has not acknowledged yet (tcp(7), SIOCOUTQ).
+///
+/// # Errors
+/// What ioctl(2) says.
+pub(crate) fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open for the length of the call, which writes one int. SIOCOUTQ has TIOCOUTQ's number.
+    let failed = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if failed == 0 { Ok(bytes.unsigned_abs()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Registers a listener with the event loop.
 ///
 /// # Errors

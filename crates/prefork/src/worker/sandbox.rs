@@ -86,3 +86,20 @@ fn drop_privileges(identity: &Identity) -> Result<(), Failed> {
 fn step<T>(step: &'static str, result: Result<T, Errno>) -> Result<T, Failed> {
     result.map_err(|errno| Failed { step, errno })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_systemd_says_to_the_master_is_for_the_master() {
+        for name in
+            ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"]
+        {
+            assert!(belongs_to_the_master(name), "{name}");
+        }
+        for name in ["PATH", "MY_NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY"] {
+            assert!(!belongs_to_the_master(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The kit of the process-level tests: it starts the real programs in a directory of their own, deals with them as
+//! clients and operators do, and leaves no process behind.
+//!
+//! Tests wait for conditions, never for time. Ports are the kernel's choice; all traffic stays on loopback.
+
+mod client;
+mod hammer;
+mod processes;
+mod server;
+mod wait;
+
+pub use client::{Answer, Connection, Multipart};
+pub use hammer::Hammer;
+pub use processes::{children, descriptors, is_alive, threads};
+pub use rustix::process::Signal;
+pub use server::{Ended, Server, Setup};
+pub use wait::{PATIENCE, until, within};

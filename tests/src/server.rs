@@ -1,0 +1,342 @@
+//! One running master.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::{Answer, Connection};
+use crate::hammer::Hammer;
+use crate::processes::{children, is_alive};
+use crate::wait::{until, within};
+
+/// How a server is to be started.
+pub struct Setup {
+    program: PathBuf,
+    config: String,
+    flags: Vec<String>,
+    variables: Vec<(String, String)>,
+    before: Vec<String>,
+}
+
+/// A server in a directory of its own, which ends with it.
+pub struct Server {
+    directory: TempDir,
+    process: Child,
+    address: SocketAddr,
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// All that it said.
+    pub said: String,
+}
+
+impl Setup {
+    fn new(program: PathBuf, config: &str) -> Self {
+        let flags = vec!["-b".into(), "127.0.0.1:0".into()];
+        Self { program, config: config.into(), flags, variables: Vec::new(), before: Vec::new() }
+    }
+
+    /// More flags.
+    #[must_use]
+    pub fn flags<const N: usize>(mut self, flags: [&str; N]) -> Self {
+        self.flags.extend(flags.map(str::to_owned));
+        self
+    }
+
+    /// Listens where its configuration says, not where the kit would have it.
+    #[must_use]
+    pub fn without_bind(mut self) -> Self {
+        self.flags.drain(..2);
+        self
+    }
+
+    /// A variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// A command that starts the program, as `taskset -c 0`.
+    #[must_use]
+    pub fn under<const N: usize>(mut self, command: [&str; N]) -> Self {
+        self.before = command.map(str::to_owned).into();
+        self
+    }
+
+    /// Starts it and waits until it serves.
+    pub fn start(self) -> Server {
+        let server = self.start_slowly();
+        server.wait_for("an answer", |server| {
+            server.try_get("/api/health").ok().filter(|answer| answer.status == 200)
+        });
+        server
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn start_slowly(self) -> Server {
+        let (directory, process) = self.launch();
+        let output = directory.path().join("output");
+        let mut server = Server { directory, process, address: ([127, 0, 0, 1], 0).into() };
+        let found = until(|| {
+            let address = listening_at(&fs::read_to_string(&output).unwrap_or_default());
+            let ended = server.process.try_wait().is_ok_and(|status| status.is_some());
+            address.map(Some).or(ended.then_some(None))
+        });
+        server.address =
+            found.flatten().unwrap_or_else(|| panic!("it does not listen; it said:\n{}", server.said()));
+        server
+    }
+
+    /// Starts it and waits until it ends by itself.
+    pub fn run_to_its_end(self) -> Ended {
+        let (directory, mut process) = self.launch();
+        let code = until(|| process.try_wait().ok().flatten());
+        if code.is_none() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        let said = fs::read_to_string(directory.path().join("output")).unwrap_or_default();
+        let status = code.unwrap_or_else(|| panic!("it does not end; it said:\n{said}"));
+        Ended { code: status.code(), said }
+    }
+
+    fn launch(&self) -> (TempDir, Child) {
+        let directory = TempDir::with_prefix("devsim-test-").expect("a temporary directory can be made");
+        let config = directory.path().join("devsim.toml");
+        fs::write(&config, &self.config).expect("the configuration can be written");
+        let output = File::create(directory.path().join("output")).expect("the output can be created");
+        let mut words = self.before.iter().map(PathBuf::from).chain([self.program.clone()]);
+        let first = words.next().expect("there is a program");
+        let process = Command::new(first)
+            .args(words)
+            .arg("-c")
+            .arg(&config)
+            .args(&self.flags)
+            .env_remove("WEB_CONCURRENCY")
+            .env_remove("GUNICORN_CMD_ARGS")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a descriptor can be copied"))
+            .stderr(output)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} cannot be started: {error}", self.program.display()));
+        (directory, process)
+    }
+}
+
+impl Server {
+    /// The fault bench with this configuration.
+    pub fn echo(config: &str) -> Setup {
+        Setup::new(program("examples/echo"), config)
+    }
+
+    /// The DevSim application with this configuration.
+    pub fn devsim(config: &str) -> Setup {
+        Setup::new(program("devsim-master"), config)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The master's process id.
+    pub fn pid(&self) -> i32 {
+        self.process.id().cast_signed()
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// All that it and its workers have said.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.path().join("output")).unwrap_or_default()
+    }
+
+    /// The first line that it said with all of these words.
+    pub fn line_with(&self, words: &[&str]) -> Option<String> {
+        let said = self.said();
+        said.lines().find(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned)
+    }
+
+    /// The process ids of its workers.
+    pub fn workers(&self) -> BTreeSet<i32> {
+        children(self.pid()).into_iter().collect()
+    }
+
+    /// Waits until so many workers live and serve.
+    pub fn wait_for_workers(&self, count: usize) -> BTreeSet<i32> {
+        self.wait_for(&format!("{count} workers"), |server| {
+            let workers = server.workers();
+            let ready = |pid: &i32| {
+                let booted = server.line_with(&["booting", &format!("pid {pid},")]);
+                booted.is_some()
+            };
+            (workers.len() == count && workers.iter().all(ready)).then_some(workers)
+        })
+    }
+
+    /// Waits until none of these workers is left, and so many others are there.
+    pub fn wait_for_others(&self, than: &BTreeSet<i32>, count: usize) -> BTreeSet<i32> {
+        self.wait_for(&format!("{count} other workers"), |server| {
+            let workers = server.workers();
+            (workers.len() == count && workers.is_disjoint(than)).then_some(workers)
+        })
+    }
+
+    /// Waits for a value; the test ends with what the server said if it does not come.
+    pub fn wait_for<T>(&self, what: &str, mut condition: impl FnMut(&Self) -> Option<T>) -> T {
+        until(|| condition(self))
+            .unwrap_or_else(|| panic!("waited in vain for {what}; it said:\n{}", self.said()))
+    }
+
+    /// A new connection.
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.address)
+            .unwrap_or_else(|error| panic!("cannot connect: {error}\n{}", self.said()))
+    }
+
+    /// Asks for a path on a connection of its own.
+    pub fn try_get(&self, path: &str) -> io::Result<Answer> {
+        Connection::open(self.address)?.get(path, "Connection: close\r\n")
+    }
+
+    /// Asks for a path, which must be answered.
+    pub fn get(&self, path: &str) -> Answer {
+        self.try_get(path).unwrap_or_else(|error| panic!("no answer to {path}: {error}\n{}", self.said()))
+    }
+
+    /// Sends a request with a body, which must be answered.
+    pub fn send(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        let mut connection = self.connect();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let sent = connection.send(head).and_then(|()| connection.send(body));
+        let answered = connection.answer_to(method);
+        answered.unwrap_or_else(|error| {
+            panic!("no answer to {method} {path}: {error}, {sent:?}\n{}", self.said())
+        })
+    }
+
+    /// Sends JSON.
+    pub fn send_json(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.send(method, path, "application/json", body.to_string().as_bytes())
+    }
+
+    /// Sends bytes and gives all that comes back.
+    pub fn raw(&self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        let mut connection = self.connect();
+        let _ = connection.send(bytes); // the answer tells more than an error of the way there
+        connection.to_the_end().unwrap_or_default()
+    }
+
+    /// A request that keeps its worker busy; given back once it has its turn, so that it surely does.
+    pub fn occupy(&self, how: &str, path: &str) -> Connection {
+        let mut connection = self.connect();
+        let busy = self.busy();
+        connection
+            .send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n"))
+            .expect("a request can be sent");
+        self.wait_for("the request's turn", |server| (server.busy() > busy).then_some(()));
+        connection
+    }
+
+    /// How many of its connections have been taken from the kernel: established, with nothing left to be read.
+    fn busy(&self) -> usize {
+        let port = format!(":{:04X}", self.address.port());
+        let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        let taken = table.lines().filter(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // proc(5): local address, remote address, state (01 is established), and the queues
+            matches!(fields[..], [_, local, _, "01", queues, ..] if local.ends_with(&port) && queues.ends_with(":00000000"))
+        });
+        taken.count()
+    }
+
+    /// Clients of both kinds that never rest.
+    pub fn hammer(&self) -> Hammer {
+        Hammer::start(self.address, "/api/health")
+    }
+
+    /// Writes another configuration.
+    pub fn rewrite(&self, config: &str) {
+        fs::write(self.path().join("devsim.toml"), config).expect("the configuration can be written");
+    }
+
+    /// Writes another configuration, and has it read.
+    pub fn reconfigure(&self, config: &str) {
+        self.rewrite(config);
+        self.signal(Signal::HUP);
+    }
+
+    /// Sends the master a signal.
+    pub fn signal(&self, signal: Signal) {
+        signal_to(self.pid(), signal);
+    }
+
+    /// Sends one of its workers a signal.
+    pub fn signal_worker(&self, worker: i32, signal: Signal) {
+        assert!(children(self.pid()).contains(&worker), "{worker} is no worker of this server");
+        signal_to(worker, signal);
+    }
+
+    /// Waits until the master has ended; its exit code.
+    pub fn wait_for_end(&mut self) -> Option<i32> {
+        let status = until(|| self.process.try_wait().ok().flatten());
+        status.unwrap_or_else(|| panic!("it does not end; it said:\n{}", self.said())).code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let family: Vec<i32> = children(self.pid());
+        if self.process.try_wait().is_ok_and(|status| status.is_none()) {
+            signal_to(self.pid(), Signal::QUIT);
+            if within(Duration::from_secs(8), || self.process.try_wait().ok().flatten()).is_none() {
+                let _ = self.process.kill();
+                let _ = self.process.wait();
+            }
+        }
+        for orphan in family.into_iter().filter(|pid| is_alive(*pid)) {
+            signal_to(orphan, Signal::KILL);
+        }
+    }
+}
+
+fn signal_to(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, signal); // it may have ended meanwhile
+    }
+}
+
+fn listening_at(said: &str) -> Option<SocketAddr> {
+    let (_, rest) = said.split_once("listening at http://")?;
+    rest.split_once(' ')?.0.parse().ok()
+}
+
+/// A program that was built beside the test: `target/debug/deps/story-1234` finds `target/debug/devsim-master`.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let path = test.parent().and_then(Path::parent).expect("it is two folders deep").join(name);
+    let hint = "build it with `cargo build --workspace --bins --examples`, or run `cargo xtask test`";
+    assert!(path.exists(), "{} is not there: {hint}", path.display());
+    path
+}

@@ -1,0 +1,189 @@
+//! Workers die in every way, and the pool is whole again.
+
+use kit::{Server, Signal, descriptors, until};
+
+#[test]
+fn a_killed_worker_is_replaced_and_its_last_words_are_one_line() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    let before = server.wait_for_workers(2);
+    let _waiting = server.occupy("x-echo-sleep: 60\r\n", "/what/was/it?id=7");
+    for worker in &before {
+        server.signal_worker(*worker, Signal::KILL);
+    }
+    server.wait_for_others(&before, 2);
+    let words = server.line_with(&["ended by SIGKILL", "GET /what/was/it?id=7", "request "]);
+    assert!(words.is_some(), "{}", server.said());
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_worker_that_exits_or_aborts_in_a_request_is_replaced() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    for (how, word) in [
+        ("x-echo-exit=0", "exit status 0"),
+        ("x-echo-exit=7", "exit status 7"),
+        ("x-echo-abort=1", "SIGABRT"),
+    ] {
+        let before = server.wait_for_workers(2);
+        assert!(server.try_get(&format!("/?{how}")).is_err(), "{how}: the client gets nothing");
+        server.wait_for("a replacement", |server| {
+            let workers = server.workers();
+            (workers.len() == 2 && workers != before).then_some(())
+        });
+        server.wait_for("last words", |server| server.line_with(&[word, &format!("GET /?{how}")]));
+        assert_eq!(server.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_panic_in_a_handler_is_a_500_with_the_requests_number_and_the_worker_serves_on() {
+    let server = Server::echo("[server]\nworkers = 1\n").start();
+    let before = server.wait_for_workers(1);
+    let answer = server.get("/?x-echo-panic=1");
+    assert_eq!(answer.status, 500);
+    let text = answer.json()["error"].as_str().unwrap_or_default().to_owned();
+    let number = text.rsplit(' ').next().unwrap_or_default();
+    assert_eq!(number.len(), 16, "{text}");
+    server.wait_for("the panic in the log", |server| server.line_with(&["panic", "x-echo-panic"]));
+    server.wait_for("its number in the log", |server| server.line_with(&[number]));
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.workers(), before);
+}
+
+#[test]
+fn a_request_that_blocks_for_too_long_gets_504_and_siblings_serve_meanwhile() {
+    let server = Server::echo("[server]\nworkers = 2\ntimeout = 1\n").start();
+    let before = server.wait_for_workers(2);
+    let mut stuck = server.occupy("x-echo-block: 60\r\n", "/stuck/here");
+    for _ in 0..20 {
+        assert_eq!(server.get("/beside").status, 200);
+    }
+    let answer = stuck.answer().expect("an answer for the stuck client");
+    assert_eq!(answer.status, 504);
+    assert!(answer.closes());
+    let after = server.wait_for("a replacement", |server| {
+        let workers = server.workers();
+        (workers.len() == 2 && workers != before).then_some(workers)
+    });
+    assert_eq!(before.intersection(&after).count(), 1, "only the stuck worker is replaced");
+    assert!(server.line_with(&["given up", "GET /stuck/here", "running for"]).is_some(), "{}", server.said());
+}
+
+#[test]
+fn a_request_that_waits_for_too_long_gets_504_and_who_stands_behind_it_is_served() {
+    let server = Server::echo("[server]\nworkers = 1\ntimeout = 1\n").start();
+    let mut kept = server.connect();
+    kept.get("/kept", "").expect("an answer");
+    let mut stuck = server.occupy("x-echo-sleep: 60\r\n", "/stuck");
+    kept.send("GET /behind HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request can be sent");
+    assert_eq!(stuck.answer().expect("an answer for the stuck client").status, 504);
+    assert_eq!(kept.answer().expect("an answer for the one behind").status, 200);
+}
+
+#[test]
+fn who_stands_behind_a_blocked_request_is_told() {
+    let server = Server::echo("[server]\nworkers = 1\ntimeout = 1\n").start();
+    let mut first = server.connect();
+    let mut second = server.connect();
+    first.get("/", "").expect("an answer");
+    second.get("/", "").expect("an answer");
+    // Both come while the loop sleeps, so that they are read together and one has to wait.
+    let mut blocking = server.occupy("x-echo-block: 0.3\r\n", "/first");
+    first.send("GET /a HTTP/1.1\r\nHost: x\r\nx-echo-block: 60\r\n\r\n").expect("a request can be sent");
+    second.send("GET /b HTTP/1.1\r\nHost: x\r\nx-echo-block: 60\r\n\r\n").expect("a request can be sent");
+    assert_eq!(blocking.answer().expect("an answer").status, 200);
+    let mut statuses =
+        [first.answer(), second.answer()].map(|answer| answer.map(|answer| answer.status).unwrap_or(0));
+    statuses.sort_unstable();
+    assert_eq!(statuses[1], 504, "{statuses:?}");
+    assert!([0, 503].contains(&statuses[0]), "never begun: told so, or not read at all: {statuses:?}");
+}
+
+#[test]
+fn a_stopped_worker_is_replaced_after_the_timeout() {
+    let server = Server::echo("[server]\nworkers = 2\ntimeout = 1\n").start();
+    let workers = server.wait_for_workers(2);
+    let victim = *workers.first().expect("a worker");
+    server.signal_worker(victim, Signal::STOP);
+    server.wait_for("its replacement", |server| {
+        let workers = server.workers();
+        (workers.len() == 2 && !workers.contains(&victim)).then_some(())
+    });
+    assert!(server.line_with(&["given up", "no heartbeat"]).is_some(), "{}", server.said());
+}
+
+#[test]
+fn a_machine_that_slept_blames_nobody() {
+    let server = Server::echo("[server]\nworkers = 2\ntimeout = 1\n").start();
+    let workers = server.wait_for_workers(2);
+    server.signal(Signal::STOP);
+    for worker in &workers {
+        server.signal_worker(*worker, Signal::STOP);
+    }
+    // The one test that has to let time pass: longer than a timeout and the lateness that counts as sleep.
+    std::thread::sleep(std::time::Duration::from_millis(3500));
+    for worker in workers.iter().rev() {
+        server.signal_worker(*worker, Signal::CONT);
+    }
+    server.signal(Signal::CONT);
+    server.wait_for("the master to notice", |server| server.line_with(&["did not run for"]));
+    // Two timeouts later everybody would have been judged.
+    let judged =
+        kit::within(std::time::Duration::from_millis(2500), || (server.workers() != workers).then_some(()));
+    assert_eq!(judged, None, "{}", server.said());
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_hundred_deaths_leave_the_masters_descriptors_flat_and_no_zombie() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    server.wait_for_workers(2);
+    let before = descriptors(server.pid());
+    for _ in 0..100 {
+        let workers = server.workers();
+        let victim = *workers.first().expect("a worker");
+        server.signal_worker(victim, Signal::KILL);
+        server.wait_for("a replacement", |server| {
+            let workers = server.workers();
+            (workers.len() == 2 && !workers.contains(&victim)).then_some(())
+        });
+    }
+    server.wait_for("the last one's readiness", |server| {
+        (server.said().matches("ready after").count() >= 102).then_some(())
+    });
+    assert!(
+        until(|| (descriptors(server.pid()) == before).then_some(())).is_some(),
+        "descriptors were {before}"
+    );
+    assert_eq!(server.said().matches("ended by SIGKILL").count(), 100);
+}
+
+#[test]
+fn a_term_to_a_worker_asks_for_its_replacement_and_fails_nobody() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    let before = server.wait_for_workers(2);
+    let hammer = server.hammer();
+    for worker in &before {
+        server.signal_worker(*worker, Signal::TERM);
+    }
+    server.wait_for_others(&before, 2);
+    hammer.verdict();
+    assert!(server.line_with(&["retires", "somebody sent it SIGTERM"]).is_some(), "{}", server.said());
+}
+
+#[test]
+fn signals_meant_for_the_master_harm_no_worker() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    let before = server.wait_for_workers(2);
+    let hammer = server.hammer();
+    for signal in
+        [Signal::HUP, Signal::USR1, Signal::USR2, Signal::TTIN, Signal::TTOU, Signal::WINCH, Signal::PIPE]
+    {
+        for worker in &before {
+            server.signal_worker(*worker, signal);
+        }
+        hammer.strike(20);
+    }
+    hammer.verdict();
+    assert_eq!(server.workers(), before);
+}

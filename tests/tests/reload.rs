@@ -1,0 +1,152 @@
+//! SIGHUP, and scaling.
+
+use kit::{Server, Signal};
+
+#[test]
+fn a_reload_replaces_every_worker_takes_new_settings_and_fails_no_request() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    let before = server.wait_for_workers(2);
+    let hammer = server.hammer();
+    server.reconfigure("[server]\nworkers = 4\n");
+    server.wait_for_others(&before, 4);
+    server.wait_for("the end of the reload", |server| server.line_with(&["reload", "serves alone"]));
+    hammer.verdict();
+}
+
+#[test]
+fn a_reload_with_a_broken_file_names_every_problem_and_keeps_the_pool() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    let before = server.wait_for_workers(2);
+    server.reconfigure("[server]\nworkers = 2\nworkerz = 4\ntimeout = -1\n");
+    server.wait_for("the refusal", |server| server.line_with(&["reload", "refused"]));
+    for words in [["devsim.toml:3", "workerz"], ["devsim.toml:4", "timeout"]] {
+        assert!(server.line_with(&words).is_some(), "{}", server.said());
+    }
+    assert_eq!(server.workers(), before);
+    server.reconfigure("[server]\nworkers = 3\n");
+    server.wait_for_others(&before, 3);
+}
+
+#[test]
+fn a_reload_to_workers_that_cannot_boot_keeps_the_pool() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    let before = server.wait_for_workers(2);
+    let hammer = server.hammer();
+    server.reconfigure("[server]\nworkers = 2\nraw_env = [\"ECHO_BOOT=fail\"]\n");
+    server.wait_for("the refusal", |server| server.line_with(&["reload", "refused", "exit status 4"]));
+    hammer.strike(50);
+    assert_eq!(server.workers(), before);
+    // A worker that is lost now comes back with the old settings.
+    server.signal_worker(*before.first().expect("a worker"), Signal::KILL);
+    server.wait_for("a replacement", |server| {
+        (server.workers().len() == 2 && server.said().matches("ready after").count() == 3).then_some(())
+    });
+    drop(hammer);
+    server.reconfigure("[server]\nworkers = 2\n");
+    server.wait_for_others(&before, 2);
+}
+
+#[test]
+fn a_reload_whose_first_worker_dies_at_once_keeps_the_pool() {
+    let server = Server::echo("[server]\nworkers = 1\n").start();
+    let before = server.wait_for_workers(1);
+    server.signal(Signal::HUP);
+    for _ in 0..3 {
+        let young = server.wait_for("the new generation's first", |server| {
+            server.workers().difference(&before).next().copied()
+        });
+        server.signal_worker(young, Signal::KILL);
+        server.wait_for("its end", |server| (!server.workers().contains(&young)).then_some(()));
+    }
+    server.wait_for("the refusal", |server| server.line_with(&["reload", "refused", "SIGKILL"]));
+    assert_eq!(server.workers(), before);
+}
+
+#[test]
+fn the_old_generation_serves_while_the_new_one_boots_slowly() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    let before = server.wait_for_workers(2);
+    let hammer = server.hammer();
+    server.reconfigure("[server]\nworkers = 2\nraw_env = [\"ECHO_BOOT=slow=0.5\"]\n");
+    server.wait_for("a booting worker", |server| (server.workers().len() == 3).then_some(()));
+    assert!(server.workers().is_superset(&before), "nobody goes before the new one is ready");
+    server.wait_for_others(&before, 2);
+    hammer.verdict();
+}
+
+#[test]
+fn a_storm_of_reloads_fails_no_request_and_ends() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    let before = server.wait_for_workers(2);
+    let hammer = server.hammer();
+    for _ in 0..30 {
+        server.signal(Signal::HUP);
+        hammer.strike(20);
+    }
+    server.wait_for_others(&before, 2);
+    server.wait_for("the last reload's end", |server| {
+        let said = server.said();
+        (said.matches(" begins").count() == said.matches("serves alone").count()).then_some(())
+    });
+    hammer.verdict();
+}
+
+#[test]
+fn a_reload_in_the_middle_of_the_first_boot_ends_whole() {
+    let config = "[server]\nworkers = 3\nboot_concurrency = 3\nraw_env = [\"ECHO_BOOT=slow=0.5\"]\n";
+    let server = Server::echo(config).start_slowly();
+    let first = server
+        .wait_for("the first fork", |server| Some(server.workers()).filter(|workers| workers.len() == 3));
+    server.signal(Signal::HUP);
+    server.wait_for_others(&first, 3);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_reload_keeps_within_surge() {
+    let server = Server::echo("[server]\nworkers = 3\nsurge = 1\n").start();
+    let before = server.wait_for_workers(3);
+    server.signal(Signal::HUP);
+    let mut most = 0;
+    server.wait_for("the new generation", |server| {
+        let workers = server.workers();
+        most = most.max(workers.len());
+        (workers.len() == 3 && workers.is_disjoint(&before)).then_some(())
+    });
+    assert!(most <= 5, "{most} workers at once: 3, one more, and at most one that drains");
+}
+
+#[test]
+fn ttin_and_ttou_scale_by_one_and_never_below_one() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    server.wait_for_workers(2);
+    for (signal, count) in [(Signal::TTIN, 3), (Signal::TTOU, 2), (Signal::TTOU, 1)] {
+        server.signal(signal);
+        server.wait_for_workers(count);
+    }
+    let last = server.workers();
+    server.signal(Signal::TTOU);
+    server.wait_for("the third TTOU to be heard", |server| {
+        (server.said().matches("SIGTTOU from").count() == 3).then_some(())
+    });
+    server.signal(Signal::TTIN); // what the refused one did is seen in what this one does
+    assert!(server.wait_for_workers(2).is_superset(&last));
+}
+
+#[test]
+fn a_reload_keeps_what_ttin_did_unless_the_file_says_another_number() {
+    let server = Server::echo("[server]\nworkers = 1\n").start();
+    server.signal(Signal::TTIN);
+    let before = server.wait_for_workers(2);
+    server.signal(Signal::HUP);
+    let between = server.wait_for_others(&before, 2);
+    server.reconfigure("[server]\nworkers = 3\n");
+    server.wait_for_others(&between, 3);
+}
+
+#[test]
+fn settings_that_need_a_restart_are_named() {
+    let server = Server::echo("[server]\nworkers = 1\n").start();
+    server.reconfigure("[server]\nworkers = 1\nbacklog = 7\n");
+    server.wait_for("the warning", |server| server.line_with(&["WARNING", "backlog", "restart"]));
+}

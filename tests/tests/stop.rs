@@ -1,0 +1,109 @@
+//! The ends of a server.
+
+use std::time::{Duration, Instant};
+
+use kit::{Connection, Server, Signal, is_alive, until, within};
+
+#[test]
+fn term_finishes_what_runs_refuses_what_is_new_and_ends_with_0() {
+    let mut server = Server::echo("[server]\nworkers = 2\n").start();
+    let mut running = server.occupy("x-echo-sleep: 2\r\n", "/running");
+    server.signal(Signal::TERM);
+    let address = server.address();
+    let refused = within(Duration::from_secs(2), || Connection::open(address).err());
+    assert!(refused.is_some(), "it still takes connections");
+    let answer = running.answer().expect("what runs is answered");
+    assert_eq!(answer.status, 200);
+    assert!(answer.closes());
+    assert_eq!(server.wait_for_end(), Some(0));
+}
+
+#[test]
+fn what_waits_to_be_accepted_is_answered_also_behind_a_blocked_worker() {
+    for how in ["x-echo-sleep: 1\r\n", "x-echo-block: 1\r\n"] {
+        let mut server = Server::echo("[server]\nworkers = 1\n").start();
+        let mut running = server.occupy(how, "/running");
+        let mut queued: Vec<Connection> = (0..30).map(|_| server.connect()).collect();
+        for connection in &mut queued {
+            connection.send("GET /queued HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request can be sent");
+        }
+        server.signal(Signal::TERM);
+        for connection in &mut queued {
+            assert_eq!(connection.answer().expect("an answer").status, 200, "{how}");
+        }
+        assert_eq!(running.answer().expect("an answer").status, 200, "{how}");
+        assert_eq!(server.wait_for_end(), Some(0));
+    }
+}
+
+#[test]
+fn term_gives_up_at_graceful_timeout() {
+    let mut server = Server::echo("[server]\nworkers = 2\ngraceful_timeout = 1\n").start();
+    let _blocked = server.occupy("x-echo-block: 60\r\n", "/blocked");
+    let begun = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_for_end(), Some(0));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(10), "{took:?}");
+    assert!(server.line_with(&["GET /blocked"]).is_some(), "{}", server.said());
+}
+
+#[test]
+fn int_and_quit_cut_what_runs_and_end_with_0() {
+    for signal in [Signal::INT, Signal::QUIT] {
+        let mut server = Server::echo("[server]\nworkers = 2\n").start();
+        let mut running = server.occupy("x-echo-sleep: 60\r\n", "/running");
+        server.signal(signal);
+        assert_eq!(server.wait_for_end(), Some(0));
+        assert!(running.answer().is_err(), "what runs is cut");
+    }
+}
+
+#[test]
+fn a_keep_alive_client_is_answered_through_term_and_then_told_to_go() {
+    let mut server = Server::echo("[server]\nworkers = 1\n").start();
+    let mut client = server.connect();
+    client.get("/before", "").expect("an answer");
+    server.signal(Signal::TERM);
+    let address = server.address();
+    assert!(until(|| Connection::open(address).err()).is_some(), "it drains");
+    let answer = client.get("/after", "").expect("an answer");
+    assert_eq!(answer.status, 200);
+    assert!(answer.closes());
+    assert_eq!(client.to_the_end().expect("an end without a reset"), b"");
+    assert_eq!(server.wait_for_end(), Some(0));
+}
+
+#[test]
+fn an_idle_client_keeps_nobody_longer_than_keepalive() {
+    let mut server = Server::echo("[server]\nworkers = 1\nkeepalive = 1\n").start();
+    let mut client = server.connect();
+    client.get("/", "").expect("an answer");
+    let _never_spoke = server.connect();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_for_end(), Some(0));
+    assert_eq!(client.to_the_end().expect("an end without a reset"), b"");
+}
+
+#[test]
+fn a_term_while_workers_boot_ends_with_0() {
+    let mut server = Server::echo("[server]\nraw_env = [\"ECHO_BOOT=slow=60\"]\n").start_slowly();
+    server.wait_for("a booting worker", |server| (!server.workers().is_empty()).then_some(()));
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_for_end(), Some(0));
+}
+
+#[test]
+fn workers_of_a_killed_master_finish_what_they_have_and_go() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    let workers = server.wait_for_workers(2);
+    let mut running = server.occupy("x-echo-sleep: 1\r\n", "/running");
+    server.signal(Signal::KILL);
+    assert_eq!(running.answer().expect("what runs is answered").status, 200);
+    assert!(
+        until(|| workers.iter().all(|worker| !is_alive(*worker)).then_some(())).is_some(),
+        "orphans are left"
+    );
+    let address = server.address();
+    assert!(std::net::TcpListener::bind(address).is_ok(), "the port is not free");
+}
