@@ -103,7 +103,8 @@ impl Flow {
     pub(super) fn sample(&self, unacknowledged: u32) {
         self.change(|state| {
             let Some(blocked) = &mut state.write_blocked else { return };
-            if blocked.unacknowledged.is_some_and(|before| unacknowledged < before) {
+            // The limit runs from the first look, as only the second one can tell whether anything moved.
+            if blocked.unacknowledged.is_none_or(|before| unacknowledged < before) {
                 blocked.since = sys::now();
             }
             blocked.unacknowledged = Some(unacknowledged);
