@@ -144,6 +144,11 @@ impl Server {
         Setup::new(program("examples/echo"), config)
     }
 
+    /// Any program that takes the server's flags, with this configuration.
+    pub fn of(program: PathBuf, config: &str) -> Setup {
+        Setup::new(program, config)
+    }
+
     /// The DevSim application with this configuration.
     pub fn devsim(config: &str) -> Setup {
         Setup::new(program("devsim-master"), config)

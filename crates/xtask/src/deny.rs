@@ -1,0 +1,36 @@
+//! What may be in the tree of dependencies.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::run::{cargo, root, run, target};
+
+const VERSION: &str = "0.20.2";
+
+/// Checks bans, licences and sources. Not advisories: their database is in no package registry.
+pub(crate) fn deny() -> Result<()> {
+    let program = installed()?;
+    run(Command::new(program).current_dir(root()).args([
+        "--workspace",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
+}
+
+/// cargo-deny, built once into the target directory.
+fn installed() -> Result<PathBuf> {
+    let tools = target().join("tools");
+    let program = tools.join(format!("cargo-deny-{VERSION}"));
+    if !program.exists() {
+        run(cargo()
+            .args(["install", "cargo-deny", "--locked", "--version", VERSION])
+            .arg("--root")
+            .arg(&tools))?;
+        std::fs::copy(tools.join("bin/cargo-deny"), &program)?;
+    }
+    Ok(program)
+}
