@@ -303,6 +303,16 @@ impl Server {
         signal_to(worker, signal);
     }
 
+    /// Sends one of so many workers a signal that ends it sooner or later, and waits until another is in its place.
+    pub fn lose_a_worker(&self, signal: Signal, count: usize) {
+        let victim = self.workers().first().copied().unwrap_or_default();
+        self.signal_worker(victim, signal);
+        self.wait_for("a replacement", |server| {
+            let workers = server.workers();
+            (workers.len() == count && !workers.contains(&victim)).then_some(())
+        });
+    }
+
     /// Waits until the master has ended; its exit code.
     pub fn wait_for_end(&mut self) -> Option<i32> {
         let status = until(|| self.process.try_wait().ok().flatten());

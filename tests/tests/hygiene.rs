@@ -15,13 +15,7 @@ fn every_worker_holds_the_same_few_descriptors_also_after_many_respawns() {
     };
     let before = count(&server);
     for _ in 0..20 {
-        let workers = server.workers();
-        let victim = *workers.first().expect("a worker");
-        server.signal_worker(victim, Signal::KILL);
-        server.wait_for("a replacement", |server| {
-            let workers = server.workers();
-            (workers.len() == 4 && !workers.contains(&victim)).then_some(())
-        });
+        server.lose_a_worker(Signal::KILL, 4);
     }
     assert_eq!(count(&server), before);
 }

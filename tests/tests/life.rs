@@ -102,13 +102,8 @@ fn who_stands_behind_a_blocked_request_is_told() {
 #[test]
 fn a_stopped_worker_is_replaced_after_the_timeout() {
     let server = Server::echo("[server]\nworkers = 2\ntimeout = 1\n").start();
-    let workers = server.wait_for_workers(2);
-    let victim = *workers.first().expect("a worker");
-    server.signal_worker(victim, Signal::STOP);
-    server.wait_for("its replacement", |server| {
-        let workers = server.workers();
-        (workers.len() == 2 && !workers.contains(&victim)).then_some(())
-    });
+    server.wait_for_workers(2);
+    server.lose_a_worker(Signal::STOP, 2);
     assert!(server.line_with(&["given up", "no heartbeat"]).is_some(), "{}", server.said());
 }
 
@@ -140,13 +135,7 @@ fn a_hundred_deaths_leave_the_masters_descriptors_flat_and_no_zombie() {
     server.wait_for_workers(2);
     let before = descriptors(server.pid());
     for _ in 0..100 {
-        let workers = server.workers();
-        let victim = *workers.first().expect("a worker");
-        server.signal_worker(victim, Signal::KILL);
-        server.wait_for("a replacement", |server| {
-            let workers = server.workers();
-            (workers.len() == 2 && !workers.contains(&victim)).then_some(())
-        });
+        server.lose_a_worker(Signal::KILL, 2);
     }
     server.wait_for("the last one's readiness", |server| {
         (server.said().matches("ready after").count() >= 102).then_some(())

@@ -15,8 +15,9 @@ use crate::worker::Word;
 
 use super::Master;
 
-/// The signals that mean something to the master.
-const TAKEN: [Signal; 10] = [
+/// The signals that mean something to the master. WINCH does not yet, and a terminal sends it whenever its window changes:
+/// it is left ignored, as it is by default (signal(7)).
+const TAKEN: [Signal; 9] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -26,7 +27,6 @@ const TAKEN: [Signal; 10] = [
     Signal::SIGCHLD,
     Signal::SIGUSR1,
     Signal::SIGUSR2,
-    Signal::SIGWINCH,
 ];
 
 /// Blocks the master's signals and opens a descriptor to read them from (signalfd(2)): no handler runs, so nothing is

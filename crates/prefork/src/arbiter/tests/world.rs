@@ -170,7 +170,7 @@ pub(super) struct World {
     spawns: Vec<Moment>,
     last_event: Moment,
     events_now: u32,
-    ever_ready: bool,
+    pub(super) ever_ready: bool,
     fault_before_ready: bool,
     pub(super) exit: Option<(i32, Moment)>,
     pub(super) broken: Vec<(Rule, String)>,
