@@ -1,4 +1,6 @@
 //! The rules of the heart, played out on virtual time.
 
+mod op;
+mod referee;
 mod rules;
 mod world;

@@ -11,7 +11,9 @@ use crate::arbiter::{Arbiter, Policy};
 use crate::arbiter::{action::Action, action::Report};
 use crate::ids::{Generation, Moment, Slot};
 
-use super::world::{Op, Rule, World, longest_stop, op, policy};
+use super::op::{Op, op, policy};
+use super::referee::{Rule, longest_stop};
+use super::world::World;
 
 /// How a history ends.
 #[derive(Clone, Debug)]

@@ -1,163 +1,35 @@
-//! A machine made of numbers: processes that boot, serve, hang, crash and end on virtual time, and a referee that
-//! checks every action of the arbiter against the rules.
+//! A machine made of numbers: processes that boot, serve, hang, crash and end on virtual time. It does what the arbiter
+//! wants done, and looks on the rules while it does.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proptest::prelude::*;
-
-use crate::arbiter::action::{Action, Cause, Order, Report, Retirement};
-use crate::arbiter::event::{Event, ExitStatus, Signal, Wish};
-use crate::arbiter::stop::{DRAIN_MARGIN, LAST_GRACE};
+use crate::arbiter::action::{Action, Order};
+use crate::arbiter::event::{Event, ExitStatus};
+use crate::arbiter::stop::LAST_GRACE;
 use crate::arbiter::{Arbiter, Policy};
 use crate::ids::{Generation, Moment, Slot};
 
-/// Something that befalls the machine. `who` picks a process by its place among the living.
-#[derive(Clone, Debug)]
-pub(super) enum Op {
-    Wait {
-        ms: u64,
-    },
-    /// Nothing runs for a while: suspend, or a paused virtual machine.
-    Sleep {
-        ms: u64,
-    },
-    Signal(Signal),
-    Kill {
-        who: usize,
-    },
-    Crash {
-        who: usize,
-        code: i32,
-    },
-    /// The loop is blocked: no heartbeat, and no order but an abort is heard.
-    Block {
-        who: usize,
-    },
-    /// Hears nothing, not even an abort.
-    Stop {
-        who: usize,
-    },
-    HoldTurn {
-        who: usize,
-    },
-    ReleaseTurn {
-        who: usize,
-    },
-    Wish {
-        who: usize,
-        wish: Wish,
-    },
-    /// A drain takes as long as it may from now on.
-    BusyConnections(bool),
-    Boot(Boot),
-    Prepare(Boot),
-    ForkFails {
-        times: u32,
-    },
-    File(Option<u16>),
-}
-
-/// What becomes of the next boots.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Boot {
-    Takes {
-        ms: u64,
-    },
-    Exits {
-        code: i32,
-    },
-    /// Ready at once, and dead soon after.
-    Flickers,
-    Faults,
-    Hangs,
-}
-
-pub(super) fn op() -> impl Strategy<Value = Op> {
-    let who = 0..6usize;
-    let boot = || {
-        prop_oneof![
-            4 => (1..400u64).prop_map(|ms| Boot::Takes { ms }),
-            1 => (400..9_000u64).prop_map(|ms| Boot::Takes { ms }),
-            1 => prop::sample::select(vec![1, 3, 4]).prop_map(|code| Boot::Exits { code }),
-            1 => Just(Boot::Flickers),
-            1 => Just(Boot::Faults),
-            1 => Just(Boot::Hangs),
-        ]
-    };
-    let signals = vec![Signal::Hup, Signal::Hup, Signal::Hup, Signal::Ttin, Signal::Ttou];
-    prop_oneof![
-        8 => (0..3_000u64).prop_map(|ms| Op::Wait { ms }),
-        1 => (1_000..40_000u64).prop_map(|ms| Op::Wait { ms }),
-        1 => (1_000..90_000u64).prop_map(|ms| Op::Sleep { ms }),
-        6 => prop::sample::select(signals).prop_map(Op::Signal),
-        3 => who.clone().prop_map(|who| Op::Kill { who }),
-        2 => (who.clone(), 0..5i32).prop_map(|(who, code)| Op::Crash { who, code }),
-        1 => who.clone().prop_map(|who| Op::Block { who }),
-        1 => who.clone().prop_map(|who| Op::Stop { who }),
-        1 => who.clone().prop_map(|who| Op::HoldTurn { who }),
-        1 => who.clone().prop_map(|who| Op::ReleaseTurn { who }),
-        2 => (who, prop::sample::select(vec![Wish::MaxRequests, Wish::ForeignTerm]))
-            .prop_map(|(who, wish)| Op::Wish { who, wish }),
-        1 => any::<bool>().prop_map(Op::BusyConnections),
-        2 => boot().prop_map(Op::Boot),
-        1 => boot().prop_map(Op::Prepare),
-        1 => (1..4u32).prop_map(|times| Op::ForkFails { times }),
-        2 => prop::option::weighted(0.7, 1..6u16).prop_map(Op::File),
-    ]
-}
-
-pub(super) fn policy() -> impl Strategy<Value = Policy> {
-    (1..6u16, 1..3u16, 1..4u16, prop::option::weighted(0.9, 1..30u64)).prop_map(
-        |(workers, surge, boot_concurrency, timeout)| Policy {
-            workers,
-            surge,
-            boot_concurrency,
-            timeout: timeout.map(Duration::from_secs),
-            boot_timeout: Duration::from_secs(5),
-            graceful_timeout: Duration::from_secs(4),
-        },
-    )
-}
-
-/// The rules of the design, by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
-    /// 1: the pool returns to its target size.
-    Whole,
-    /// 2: never more than `workers + surge` live ones, nor `boot_concurrency` booting ones; no slot is shared.
-    Bounded,
-    /// 3: nobody is retired before the replacement is ready.
-    ReadyFirst,
-    /// 4: SIGKILL only after the grace; every spawn has one reap.
-    Grace,
-    /// 5: boots that fail back off, deaths do not spin, a first start that cannot be ends with its code.
-    Boot,
-    /// 6: at most one reload runs.
-    OneReload,
-    /// 7: a stop ends, in bounded time, with no child left.
-    Ends,
-    /// Nobody is aborted who did nothing wrong, least of all for a sleep of the machine.
-    Just,
-}
+use super::op::{Boot, Op};
+use super::referee::Rule;
 
 #[derive(Clone, Debug)]
-struct Process {
-    generation: Generation,
+pub(super) struct Process {
+    pub(super) generation: Generation,
     ready_at: Option<Moment>,
     dies_at: Option<(Moment, ExitStatus)>,
     /// Since when it serves.
-    ready: Option<Moment>,
-    silent_since: Option<Moment>,
-    turn: Option<Moment>,
+    pub(super) ready: Option<Moment>,
+    pub(super) silent_since: Option<Moment>,
+    pub(super) turn: Option<Moment>,
     deaf: bool,
-    told: Option<(Order, Moment)>,
+    pub(super) told: Option<(Order, Moment)>,
 }
 
 pub(super) struct World {
     pub(super) arbiter: Arbiter,
     pub(super) now: Moment,
-    processes: BTreeMap<Slot, Process>,
+    pub(super) processes: BTreeMap<Slot, Process>,
     helper: Option<Option<(Moment, ExitStatus)>>,
     last_tick: Moment,
     boot: Boot,
@@ -165,13 +37,13 @@ pub(super) struct World {
     fork_failures: u32,
     file: Option<u16>,
     busy: bool,
-    awake_since: Moment,
-    reloading: bool,
+    pub(super) awake_since: Moment,
+    pub(super) reloading: bool,
     spawns: Vec<Moment>,
     last_event: Moment,
     events_now: u32,
     pub(super) ever_ready: bool,
-    fault_before_ready: bool,
+    pub(super) fault_before_ready: bool,
     pub(super) exit: Option<(i32, Moment)>,
     pub(super) broken: Vec<(Rule, String)>,
 }
@@ -203,10 +75,6 @@ impl World {
         };
         world.perform(actions);
         world
-    }
-
-    fn broke(&mut self, rule: Rule, what: impl Into<String>) {
-        self.broken.push((rule, format!("at {:?}: {}", self.now, what.into())));
     }
 
     fn tell(&mut self, event: Event) {
@@ -491,68 +359,8 @@ impl World {
         }
     }
 
-    fn hear(&mut self, report: &Report) {
-        match *report {
-            Report::GivenUp(slot, Cause::Turn(_) | Cause::Silent(_)) => {
-                let timeout = self.arbiter.policy().timeout.unwrap_or(Duration::MAX);
-                let (now, awake) = (self.now, self.awake_since);
-                let guilty = self.processes.get(&slot).is_some_and(|process| {
-                    let held =
-                        |since: Option<Moment>| since.is_some_and(|at| now.since(at.max(awake)) > timeout);
-                    held(process.silent_since) || held(process.turn)
-                });
-                if !guilty {
-                    self.broke(Rule::Just, format!("slot {slot} was given up on for nothing: {report:?}"));
-                }
-            }
-            Report::Retiring(slot, generation, why) => {
-                let stays = |(other, process): &(&Slot, &Process)| {
-                    **other != slot && process.ready.is_some() && process.told.is_none()
-                };
-                let staying = self.processes.iter().filter(stays).count();
-                if staying < usize::from(self.arbiter.target()) {
-                    let what = format!("slot {slot} of {generation} retired for {why:?}, {staying} stay");
-                    self.broke(Rule::ReadyFirst, what);
-                }
-                let newer = self.processes.values().any(|p| p.generation > generation && p.ready.is_some());
-                if why == Retirement::Reload && !newer {
-                    self.broke(Rule::ReadyFirst, format!("slot {slot} retired, and nothing newer is ready"));
-                }
-            }
-            Report::ReloadStarted(_) => {
-                if self.reloading {
-                    self.broke(Rule::OneReload, "a reload started within another");
-                }
-                self.reloading = true;
-            }
-            Report::ReloadFailed(..) | Report::ReloadDone(_) | Report::ReloadOvertaken(_) => {
-                self.reloading = false
-            }
-            Report::StartFailed(_) if self.ever_ready || !self.fault_before_ready => {
-                self.broke(Rule::Boot, format!("{report:?} although the start had not failed"));
-            }
-            _ => {}
-        }
-    }
-
-    fn count(&self, which: impl Fn(&Process) -> bool) -> usize {
+    pub(super) fn count(&self, which: impl Fn(&Process) -> bool) -> usize {
         self.processes.values().filter(|process| which(process)).count()
-    }
-
-    /// Judges the pool after a calm long enough for everything to end.
-    pub(super) fn expect_whole(&mut self) {
-        let want = usize::from(self.arbiter.target());
-        let watched = self.arbiter.policy().timeout.is_some();
-        let serving =
-            |p: &Process| p.ready.is_some() && p.told.is_none() && !(watched && p.silent_since.is_some());
-        let serving = self.count(serving);
-        if serving != want || self.processes.len() != want {
-            let all = self.processes.len();
-            self.broke(Rule::Whole, format!("{serving} of {all} workers serve, {want} wanted"));
-        }
-        if self.reloading {
-            self.broke(Rule::OneReload, "a reload never ended");
-        }
     }
 }
 
@@ -562,9 +370,4 @@ impl Process {
         self.ready_at = self.ready_at.map(|at| at + span);
         self.dies_at = self.dies_at.map(|(at, status)| (at + span, status));
     }
-}
-
-/// The longest time after which a stop has to be over, whatever state it met.
-pub(super) fn longest_stop(policy: &Policy) -> Duration {
-    policy.graceful_timeout + DRAIN_MARGIN + LAST_GRACE + policy.tick() * 2
 }

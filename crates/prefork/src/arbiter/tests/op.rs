@@ -1,0 +1,116 @@
+//! What may befall the machine, and under which policy.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::arbiter::Policy;
+use crate::arbiter::event::{Signal, Wish};
+
+/// Something that befalls the machine. `who` picks a process by its place among the living.
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    Wait {
+        ms: u64,
+    },
+    /// Nothing runs for a while: suspend, or a paused virtual machine.
+    Sleep {
+        ms: u64,
+    },
+    Signal(Signal),
+    Kill {
+        who: usize,
+    },
+    Crash {
+        who: usize,
+        code: i32,
+    },
+    /// The loop is blocked: no heartbeat, and no order but an abort is heard.
+    Block {
+        who: usize,
+    },
+    /// Hears nothing, not even an abort.
+    Stop {
+        who: usize,
+    },
+    HoldTurn {
+        who: usize,
+    },
+    ReleaseTurn {
+        who: usize,
+    },
+    Wish {
+        who: usize,
+        wish: Wish,
+    },
+    /// A drain takes as long as it may from now on.
+    BusyConnections(bool),
+    Boot(Boot),
+    Prepare(Boot),
+    ForkFails {
+        times: u32,
+    },
+    File(Option<u16>),
+}
+
+/// What becomes of the next boots.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Boot {
+    Takes {
+        ms: u64,
+    },
+    Exits {
+        code: i32,
+    },
+    /// Ready at once, and dead soon after.
+    Flickers,
+    Faults,
+    Hangs,
+}
+
+pub(super) fn op() -> impl Strategy<Value = Op> {
+    let who = 0..6usize;
+    let boot = || {
+        prop_oneof![
+            4 => (1..400u64).prop_map(|ms| Boot::Takes { ms }),
+            1 => (400..9_000u64).prop_map(|ms| Boot::Takes { ms }),
+            1 => prop::sample::select(vec![1, 3, 4]).prop_map(|code| Boot::Exits { code }),
+            1 => Just(Boot::Flickers),
+            1 => Just(Boot::Faults),
+            1 => Just(Boot::Hangs),
+        ]
+    };
+    let signals = vec![Signal::Hup, Signal::Hup, Signal::Hup, Signal::Ttin, Signal::Ttou];
+    prop_oneof![
+        8 => (0..3_000u64).prop_map(|ms| Op::Wait { ms }),
+        1 => (1_000..40_000u64).prop_map(|ms| Op::Wait { ms }),
+        1 => (1_000..90_000u64).prop_map(|ms| Op::Sleep { ms }),
+        6 => prop::sample::select(signals).prop_map(Op::Signal),
+        3 => who.clone().prop_map(|who| Op::Kill { who }),
+        2 => (who.clone(), 0..5i32).prop_map(|(who, code)| Op::Crash { who, code }),
+        1 => who.clone().prop_map(|who| Op::Block { who }),
+        1 => who.clone().prop_map(|who| Op::Stop { who }),
+        1 => who.clone().prop_map(|who| Op::HoldTurn { who }),
+        1 => who.clone().prop_map(|who| Op::ReleaseTurn { who }),
+        2 => (who, prop::sample::select(vec![Wish::MaxRequests, Wish::ForeignTerm]))
+            .prop_map(|(who, wish)| Op::Wish { who, wish }),
+        1 => any::<bool>().prop_map(Op::BusyConnections),
+        2 => boot().prop_map(Op::Boot),
+        1 => boot().prop_map(Op::Prepare),
+        1 => (1..4u32).prop_map(|times| Op::ForkFails { times }),
+        2 => prop::option::weighted(0.7, 1..6u16).prop_map(Op::File),
+    ]
+}
+
+pub(super) fn policy() -> impl Strategy<Value = Policy> {
+    (1..6u16, 1..3u16, 1..4u16, prop::option::weighted(0.9, 1..30u64)).prop_map(
+        |(workers, surge, boot_concurrency, timeout)| Policy {
+            workers,
+            surge,
+            boot_concurrency,
+            timeout: timeout.map(Duration::from_secs),
+            boot_timeout: Duration::from_secs(5),
+            graceful_timeout: Duration::from_secs(4),
+        },
+    )
+}

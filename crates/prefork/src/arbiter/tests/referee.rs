@@ -1,0 +1,103 @@
+//! The rules, and the referee that judges what the arbiter says by what the machine knows.
+
+use std::time::Duration;
+
+use crate::arbiter::Policy;
+use crate::arbiter::action::{Cause, Report, Retirement};
+use crate::arbiter::stop::{DRAIN_MARGIN, LAST_GRACE};
+use crate::ids::{Moment, Slot};
+
+use super::world::{Process, World};
+
+/// The rules of the design, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// 1: the pool returns to its target size.
+    Whole,
+    /// 2: never more than `workers + surge` live ones, nor `boot_concurrency` booting ones; no slot is shared.
+    Bounded,
+    /// 3: nobody is retired before the replacement is ready.
+    ReadyFirst,
+    /// 4: SIGKILL only after the grace; every spawn has one reap.
+    Grace,
+    /// 5: boots that fail back off, deaths do not spin, a first start that cannot be ends with its code.
+    Boot,
+    /// 6: at most one reload runs.
+    OneReload,
+    /// 7: a stop ends, in bounded time, with no child left.
+    Ends,
+    /// Nobody is aborted who did nothing wrong, least of all for a sleep of the machine.
+    Just,
+}
+
+impl World {
+    pub(super) fn broke(&mut self, rule: Rule, what: impl Into<String>) {
+        self.broken.push((rule, format!("at {:?}: {}", self.now, what.into())));
+    }
+
+    /// Hears what the operator is told.
+    pub(super) fn hear(&mut self, report: &Report) {
+        match *report {
+            Report::GivenUp(slot, Cause::Turn(_) | Cause::Silent(_)) => {
+                let timeout = self.arbiter.policy().timeout.unwrap_or(Duration::MAX);
+                let (now, awake) = (self.now, self.awake_since);
+                let guilty = self.processes.get(&slot).is_some_and(|process| {
+                    let held =
+                        |since: Option<Moment>| since.is_some_and(|at| now.since(at.max(awake)) > timeout);
+                    held(process.silent_since) || held(process.turn)
+                });
+                if !guilty {
+                    self.broke(Rule::Just, format!("slot {slot} was given up on for nothing: {report:?}"));
+                }
+            }
+            Report::Retiring(slot, generation, why) => {
+                let stays = |(other, process): &(&Slot, &Process)| {
+                    **other != slot && process.ready.is_some() && process.told.is_none()
+                };
+                let staying = self.processes.iter().filter(stays).count();
+                if staying < usize::from(self.arbiter.target()) {
+                    let what = format!("slot {slot} of {generation} retired for {why:?}, {staying} stay");
+                    self.broke(Rule::ReadyFirst, what);
+                }
+                let newer = self.processes.values().any(|p| p.generation > generation && p.ready.is_some());
+                if why == Retirement::Reload && !newer {
+                    self.broke(Rule::ReadyFirst, format!("slot {slot} retired, and nothing newer is ready"));
+                }
+            }
+            Report::ReloadStarted(_) => {
+                if self.reloading {
+                    self.broke(Rule::OneReload, "a reload started within another");
+                }
+                self.reloading = true;
+            }
+            Report::ReloadFailed(..) | Report::ReloadDone(_) | Report::ReloadOvertaken(_) => {
+                self.reloading = false
+            }
+            Report::StartFailed(_) if self.ever_ready || !self.fault_before_ready => {
+                self.broke(Rule::Boot, format!("{report:?} although the start had not failed"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Judges the pool after a calm long enough for everything to end.
+    pub(super) fn expect_whole(&mut self) {
+        let want = usize::from(self.arbiter.target());
+        let watched = self.arbiter.policy().timeout.is_some();
+        let serving =
+            |p: &Process| p.ready.is_some() && p.told.is_none() && !(watched && p.silent_since.is_some());
+        let serving = self.count(serving);
+        if serving != want || self.processes.len() != want {
+            let all = self.processes.len();
+            self.broke(Rule::Whole, format!("{serving} of {all} workers serve, {want} wanted"));
+        }
+        if self.reloading {
+            self.broke(Rule::OneReload, "a reload never ended");
+        }
+    }
+}
+
+/// The longest time after which a stop has to be over, whatever state it met.
+pub(super) fn longest_stop(policy: &Policy) -> Duration {
+    policy.graceful_timeout + DRAIN_MARGIN + LAST_GRACE + policy.tick() * 2
+}
