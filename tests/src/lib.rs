@@ -5,6 +5,7 @@
 
 mod client;
 mod hammer;
+mod log;
 mod processes;
 mod server;
 mod wait;

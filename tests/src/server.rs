@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::client::{Answer, Connection};
 use crate::hammer::Hammer;
+use crate::log::{ever_ready, listening_at};
 use crate::processes::{children, is_alive};
 use crate::wait::{until, within};
 
@@ -185,23 +186,23 @@ impl Server {
         children(self.pid()).into_iter().collect()
     }
 
-    /// Waits until so many workers live and serve.
-    pub fn wait_for_workers(&self, count: usize) -> BTreeSet<i32> {
-        self.wait_for(&format!("{count} workers"), |server| {
-            let workers = server.workers();
-            let ready = |pid: &i32| {
-                let booted = server.line_with(&["booting", &format!("pid {pid},")]);
-                booted.is_some()
-            };
-            (workers.len() == count && workers.iter().all(ready)).then_some(workers)
-        })
+    /// The process ids of those of its workers that have said that they can serve.
+    pub fn serving(&self) -> BTreeSet<i32> {
+        let ready = ever_ready(&self.said());
+        self.workers().intersection(&ready).copied().collect()
     }
 
-    /// Waits until none of these workers is left, and so many others are there.
+    /// Waits until there are so many workers, and all of them serve.
+    pub fn wait_for_workers(&self, count: usize) -> BTreeSet<i32> {
+        self.wait_for_others(&BTreeSet::new(), count)
+    }
+
+    /// Waits until none of these workers is left, and so many others are there and serve.
     pub fn wait_for_others(&self, than: &BTreeSet<i32>, count: usize) -> BTreeSet<i32> {
-        self.wait_for(&format!("{count} other workers"), |server| {
+        self.wait_for(&format!("{count} workers, none of them of {than:?}"), |server| {
             let workers = server.workers();
-            (workers.len() == count && workers.is_disjoint(than)).then_some(workers)
+            let all_serve = workers.len() == count && workers == server.serving();
+            (all_serve && workers.is_disjoint(than)).then_some(workers)
         })
     }
 
@@ -253,27 +254,14 @@ impl Server {
         connection.to_the_end().unwrap_or_default()
     }
 
-    /// A request that keeps its worker busy; given back once it has its turn, so that it surely does.
+    /// A request that keeps its worker busy; given back once a worker has read it, so that it surely does.
     pub fn occupy(&self, how: &str, path: &str) -> Connection {
         let mut connection = self.connect();
-        let busy = self.busy();
         connection
             .send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n"))
             .expect("a request can be sent");
-        self.wait_for("the request's turn", |server| (server.busy() > busy).then_some(()));
+        self.wait_for("the request's turn", |_| connection.is_read().then_some(()));
         connection
-    }
-
-    /// How many of its connections have been taken from the kernel: established, with nothing left to be read.
-    fn busy(&self) -> usize {
-        let port = format!(":{:04X}", self.address.port());
-        let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-        let taken = table.lines().filter(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            // proc(5): local address, remote address, state (01 is established), and the queues
-            matches!(fields[..], [_, local, _, "01", queues, ..] if local.ends_with(&port) && queues.ends_with(":00000000"))
-        });
-        taken.count()
     }
 
     /// Clients of both kinds that never rest.
@@ -303,14 +291,12 @@ impl Server {
         signal_to(worker, signal);
     }
 
-    /// Sends one of so many workers a signal that ends it sooner or later, and waits until another is in its place.
+    /// Sends one of so many workers a signal that ends it sooner or later, and waits until all of them serve again, with
+    /// another in its place.
     pub fn lose_a_worker(&self, signal: Signal, count: usize) {
         let victim = self.workers().first().copied().unwrap_or_default();
         self.signal_worker(victim, signal);
-        self.wait_for("a replacement", |server| {
-            let workers = server.workers();
-            (workers.len() == count && !workers.contains(&victim)).then_some(())
-        });
+        self.wait_for_others(&BTreeSet::from([victim]), count);
     }
 
     /// Waits until the master has ended; its exit code.
@@ -340,11 +326,6 @@ fn signal_to(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         let _ = kill_process(pid, signal); // it may have ended meanwhile
     }
-}
-
-fn listening_at(said: &str) -> Option<SocketAddr> {
-    let (_, rest) = said.split_once("listening at http://")?;
-    rest.split_once(' ')?.0.parse().ok()
 }
 
 /// A program that was built beside the test: `target/debug/deps/story-1234` finds `target/debug/devsim-master`.

@@ -7,6 +7,7 @@ use kit::{Server, Signal, descriptors, threads};
 #[test]
 fn every_worker_holds_the_same_few_descriptors_also_after_many_respawns() {
     let server = Server::echo("[server]\nworkers = 4\n").start();
+    server.wait_for_workers(4);
     let count = |server: &Server| {
         server.wait_for("equal numbers of descriptors", |server| {
             let counts: Vec<usize> = server.workers().into_iter().map(descriptors).collect();

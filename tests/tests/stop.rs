@@ -7,11 +7,11 @@ use kit::{Connection, Server, Signal, is_alive, until, within};
 #[test]
 fn term_finishes_what_runs_refuses_what_is_new_and_ends_with_0() {
     let mut server = Server::echo("[server]\nworkers = 2\n").start();
-    let mut running = server.occupy("x-echo-sleep: 2\r\n", "/running");
+    let mut running = server.occupy("x-echo-sleep: 5\r\n", "/running");
     server.signal(Signal::TERM);
     let address = server.address();
-    let refused = within(Duration::from_secs(2), || Connection::open(address).err());
-    assert!(refused.is_some(), "it still takes connections");
+    let refused = within(Duration::from_secs(4), || Connection::open(address).err());
+    assert!(refused.is_some(), "it still takes connections, a second and more after the stop began");
     let answer = running.answer().expect("what runs is answered");
     assert_eq!(answer.status, 200);
     assert!(answer.closes());
@@ -19,19 +19,21 @@ fn term_finishes_what_runs_refuses_what_is_new_and_ends_with_0() {
 }
 
 #[test]
-fn what_waits_to_be_accepted_is_answered_also_behind_a_blocked_worker() {
-    for how in ["x-echo-sleep: 1\r\n", "x-echo-block: 1\r\n"] {
-        let mut server = Server::echo("[server]\nworkers = 1\n").start();
-        let mut running = server.occupy(how, "/running");
-        let mut queued: Vec<Connection> = (0..30).map(|_| server.connect()).collect();
+fn what_waits_to_be_accepted_is_answered_also_behind_blocked_workers() {
+    for (workers, how) in [(1, "x-echo-sleep: 1\r\n"), (1, "x-echo-block: 1\r\n"), (2, "x-echo-block: 1\r\n")]
+    {
+        let mut server = Server::echo(&format!("[server]\nworkers = {workers}\n")).start();
+        server.wait_for_workers(workers);
+        let mut running: Vec<Connection> = (0..workers).map(|_| server.occupy(how, "/running")).collect();
+        let mut queued: Vec<Connection> = (0..40).map(|_| server.connect()).collect();
         for connection in &mut queued {
             connection.send("GET /queued HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request can be sent");
         }
         server.signal(Signal::TERM);
-        for connection in &mut queued {
-            assert_eq!(connection.answer().expect("an answer").status, 200, "{how}");
+        for connection in queued.iter_mut().chain(&mut running) {
+            let status = connection.answer().map(|answer| answer.status);
+            assert!(matches!(status, Ok(200)), "{status:?} with {workers} workers and {how}");
         }
-        assert_eq!(running.answer().expect("an answer").status, 200, "{how}");
         assert_eq!(server.wait_for_end(), Some(0));
     }
 }
@@ -57,6 +59,51 @@ fn int_and_quit_cut_what_runs_and_end_with_0() {
         assert_eq!(server.wait_for_end(), Some(0));
         assert!(running.answer().is_err(), "what runs is cut");
     }
+}
+
+#[test]
+fn a_quick_stop_overtakes_a_graceful_one() {
+    let mut server = Server::echo("[server]\nworkers = 2\n").start();
+    let _running = [server.occupy("x-echo-sleep: 60\r\n", "/a"), server.occupy("x-echo-block: 60\r\n", "/b")];
+    server.signal(Signal::TERM);
+    server.wait_for("the drain", |server| Connection::open(server.address()).err());
+    let begun = Instant::now();
+    server.signal(Signal::INT);
+    assert_eq!(server.wait_for_end(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "graceful_timeout would be 30 s");
+}
+
+#[test]
+fn a_quick_stop_kills_who_cannot_hear_it() {
+    let mut server = Server::echo("[server]\nworkers = 2\n").start();
+    let worker = *server.wait_for_workers(2).first().expect("a worker");
+    server.signal_worker(worker, Signal::STOP);
+    let begun = Instant::now();
+    server.signal(Signal::QUIT);
+    assert_eq!(server.wait_for_end(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(6), "two seconds, then SIGKILL");
+}
+
+#[test]
+fn a_graceful_stop_kills_who_cannot_hear_it_after_graceful_timeout() {
+    let mut server = Server::echo("[server]\nworkers = 2\ngraceful_timeout = 1\n").start();
+    let worker = *server.wait_for_workers(2).first().expect("a worker");
+    server.signal_worker(worker, Signal::STOP);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_for_end(), Some(0));
+    assert!(server.line_with(&["SIGKILL", "graceful_timeout"]).is_some(), "{}", server.said());
+}
+
+#[test]
+fn a_term_in_the_middle_of_a_reload_ends_with_0() {
+    let mut server = Server::echo("[server]\nworkers = 2\n").start();
+    let before = server.wait_for_workers(2);
+    let mut running = server.occupy("x-echo-sleep: 1\r\n", "/running");
+    server.reconfigure("[server]\nworkers = 2\nraw_env = [\"ECHO_BOOT=slow=60\"]\n");
+    server.wait_for("a booting worker", |server| (!server.workers().is_subset(&before)).then_some(()));
+    server.signal(Signal::TERM);
+    assert_eq!(running.answer().expect("what runs is answered").status, 200);
+    assert_eq!(server.wait_for_end(), Some(0));
 }
 
 #[test]

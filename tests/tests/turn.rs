@@ -6,37 +6,35 @@ use std::time::{Duration, Instant};
 use kit::{Connection, Server, Signal};
 use socket2::SockRef;
 
-/// Milliseconds that twenty requests took, one after the other.
-fn twenty_requests(server: &Server) -> u128 {
-    let begun = Instant::now();
+fn twenty_requests(server: &Server) {
     for _ in 0..20 {
         assert_eq!(server.get("/api/health").status, 200);
     }
-    begun.elapsed().as_millis()
-}
-
-/// How many requests were in the application at once, at most, by what it says of their times.
-fn ask_four_at_once(server: &Server) -> Duration {
-    let begun = Instant::now();
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| assert_eq!(server.get("/?x-echo-sleep=0.3").status, 200));
-        }
-    });
-    begun.elapsed()
 }
 
 #[test]
-fn a_sync_worker_runs_one_request_at_a_time_and_an_async_one_many() {
-    let sync = Server::echo("[server]\nworkers = 1\n").start();
-    assert!(ask_four_at_once(&sync) >= Duration::from_millis(1200), "four times 0.3 s, one after the other");
-    let many = Server::echo("[server]\nworkers = 1\nworker_class = \"async\"\n").start();
-    assert!(ask_four_at_once(&many) < Duration::from_millis(1200), "side by side");
+fn a_sync_worker_runs_one_request_at_a_time() {
+    let server = Server::echo("[server]\nworkers = 1\n").start();
+    let mut first = server.occupy("x-echo-sleep: 0.5\r\n", "/first");
+    assert_eq!(server.get("/second").status, 200);
+    // The second one was answered, so the first one was before it.
+    first.patience(Duration::from_millis(1)).expect("a time limit");
+    assert_eq!(first.answer().expect("an answer that is there already").status, 200);
+}
+
+#[test]
+fn an_async_worker_runs_many() {
+    let server = Server::echo("[server]\nworkers = 1\nworker_class = \"async\"\n").start();
+    let _first = server.occupy("x-echo-sleep: 60\r\n", "/first");
+    let _second = server.occupy("x-echo-sleep: 60\r\n", "/second");
+    assert_eq!(server.get("/third").status, 200);
 }
 
 #[test]
 fn half_open_idle_and_trickling_clients_occupy_no_worker() {
-    let server = Server::echo("[server]\nworkers = 1\n").start();
+    // Limits beyond the kit's patience: whoever occupied the worker would be waited for in vain.
+    let patient = "header_timeout = 99\nbody_timeout = 99\nkeepalive = 99\n";
+    let server = Server::echo(&format!("[server]\nworkers = 1\n{patient}")).start();
     let held: Vec<Connection> = (0..150)
         .map(|i| {
             let mut connection = server.connect();
@@ -49,7 +47,7 @@ fn half_open_idle_and_trickling_clients_occupy_no_worker() {
             connection
         })
         .collect();
-    assert!(twenty_requests(&server) < 5_000, "one that occupied the worker would have held it for ever");
+    twenty_requests(&server);
     drop(held);
 }
 
@@ -83,14 +81,14 @@ fn a_client_that_reads_slowly_outlives_write_timeout_and_one_that_does_not_read_
     let server = Server::echo("[server]\nworkers = 1\nwrite_timeout = 1\n").start();
     let mut slow = large_answer(&server);
     let mut deaf = large_answer(&server);
-    // A little at a time, for three times the limit: the kernel asks for more of the answer far more seldom.
-    let mut all = slow.trickle(40_000, Duration::from_millis(100), 30).expect("what there is");
+    // A little at a time, for five times the limit: the kernel asks for more of the answer far more seldom.
+    let mut all = slow.trickle(40_000, Duration::from_millis(100), 50).expect("what there is");
     all += slow.to_the_end().expect("the rest").len();
     assert!(all > 16_000_000, "{all} bytes of the answer and its head");
     let heard = deaf.to_the_end().map_or(0, |bytes| bytes.len());
     assert!(
         heard < 16_000_000,
-        "{heard} bytes waited for a client that read nothing for three times the limit"
+        "{heard} bytes waited for a client that read nothing for five times the limit"
     );
 }
 
