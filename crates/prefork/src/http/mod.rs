@@ -6,6 +6,7 @@ mod connection;
 mod flow;
 mod refusal;
 mod request;
+mod request_id;
 mod spool;
 mod wire;
 
@@ -15,3 +16,4 @@ pub(crate) use connection::serve;
 pub(crate) use flow::Flow;
 pub(crate) use refusal::raw_refusal;
 pub(crate) use request::Handling;
+pub(crate) use request_id::RequestIds;

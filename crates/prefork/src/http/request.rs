@@ -18,12 +18,13 @@ use tower_service::Service;
 use crate::app::{App, BodyPolicy, BoxError, Client};
 use crate::scoreboard::Tenant;
 use crate::settings::Settings;
-use crate::worker::{HeldSockets, Life, OpenGuard, Recycling, RequestIds, Turn};
+use crate::worker::{HeldSockets, Life, OpenGuard, Recycling, Turn};
 
 use super::answer::Answer;
 use super::body::Body;
 use super::flow::Flow;
 use super::refusal::refusal;
+use super::request_id::RequestIds;
 use super::spool::Spool;
 
 /// What all requests of a worker share.

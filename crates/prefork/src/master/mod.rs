@@ -38,7 +38,7 @@ struct Child {
     /// `None` where the kernel has none; the pid of a child that was not reaped is safe as well.
     pidfd: Option<OwnedFd>,
     /// `None` once the worker has closed its end.
-    voice: Option<OwnedFd>,
+    pipe: Option<OwnedFd>,
 }
 
 /// The master's whole state. A child of a fork lets go of it before anything else (`leave_behind`).

@@ -41,11 +41,11 @@ impl<A: App> Master<A> {
 
     fn fork_worker(&mut self, slot: Slot, generation: Generation) -> Result<Child, i32> {
         let errno = |error: io::Error| error.raw_os_error().unwrap_or_default();
-        let (voice, childs_voice) = pipe().map_err(errno)?;
+        let (reading, writing) = pipe().map_err(errno)?;
         let master = Pid(std::process::id().cast_signed());
-        let mut voice = Some(voice);
+        let mut reading = Some(reading);
         let pid = self.fork(|this| {
-            voice = None; // the master's end
+            reading = None; // the master's end
             let (Some(setup), Some(lifeline)) = (this.setups.remove(&generation), this.leave_behind()) else {
                 return EXIT_BOOT;
             };
@@ -61,10 +61,10 @@ impl<A: App> Master<A> {
                     .map(Listener::into_socket)
                     .collect(),
                 lifeline,
-                voice: childs_voice,
+                pipe: writing,
             })
         })?;
-        Ok(Child { pid, pidfd: open_pidfd(pid), voice })
+        Ok(Child { pid, pidfd: open_pidfd(pid), pipe: reading })
     }
 
     /// Forks the helper that runs the application's preparation.

@@ -1,4 +1,4 @@
-//! Where the master waits: signals, workers' words, and the clock.
+//! Where the master waits: signals, workers' messages, and the clock.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::arbiter::{self, Event};
 use crate::ids::Slot;
 use crate::sys;
-use crate::worker::Word;
+use crate::worker::Message;
 
 use super::Master;
 
@@ -61,9 +61,8 @@ impl<A: App> Master<A> {
         // poll(2) counts milliseconds; rounded up, lest it return just before the time and spin.
         let wait = if span.is_zero() { span } else { span + Duration::from_millis(1) };
         let signals = self.signals.iter().map(AsFd::as_fd);
-        let voices = self.children.values().filter_map(|child| child.voice.as_ref()).map(AsFd::as_fd);
-        let mut sources: Vec<_> =
-            signals.chain(voices).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let pipes = self.children.values().filter_map(|child| child.pipe.as_ref()).map(AsFd::as_fd);
+        let mut sources: Vec<_> = signals.chain(pipes).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // A signal that is not ours cannot interrupt it to any harm: what is there is looked at, then it sleeps again.
         let _ = poll(&mut sources, wait.try_into().unwrap_or(PollTimeout::MAX));
     }
@@ -81,19 +80,19 @@ impl<A: App> Master<A> {
     pub(super) fn hear_worker(&mut self, slot: Slot) {
         let Some(child) = self.children.get_mut(&slot) else { return };
         let mut bytes = [0; 64];
-        while let Some(voice) = &child.voice {
-            let count = match rustix::io::read(voice, &mut bytes[..]) {
+        while let Some(pipe) = &child.pipe {
+            let count = match rustix::io::read(pipe, &mut bytes[..]) {
                 Ok(0) => {
-                    child.voice = None; // it would be readable for ever
+                    child.pipe = None; // it would be readable for ever
                     return;
                 }
                 Ok(count) => count,
                 Err(_) => return,
             };
-            for word in bytes.iter().take(count).filter_map(|byte| Word::from_byte(*byte)) {
-                self.events.push_back(match word {
-                    Word::Ready => Event::Ready(slot),
-                    Word::Retire(wish) => Event::RetireWanted(slot, wish),
+            for message in bytes.iter().take(count).filter_map(|byte| Message::from_byte(*byte)) {
+                self.events.push_back(match message {
+                    Message::Ready => Event::Ready(slot),
+                    Message::Retire(wish) => Event::RetireWanted(slot, wish),
                 });
             }
         }

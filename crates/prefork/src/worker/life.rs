@@ -22,16 +22,16 @@ pub(super) enum Phase {
 pub(crate) struct Life(watch::Receiver<Phase>);
 
 /// The writing end, held by the watch thread.
-pub(super) struct Reins {
+pub(super) struct LifeControl {
     phase: watch::Sender<Phase>,
     /// Whether the loop was seen to run after an abort.
     pub(super) loop_answers: Arc<AtomicBool>,
 }
 
 impl Life {
-    pub(super) fn new() -> (Self, Reins) {
+    pub(super) fn new() -> (Self, LifeControl) {
         let (phase, life) = watch::channel(Phase::Serving);
-        (Self(life), Reins { phase, loop_answers: Arc::default() })
+        (Self(life), LifeControl { phase, loop_answers: Arc::default() })
     }
 
     /// Whether every further answer closes its connection.
@@ -76,7 +76,7 @@ impl Life {
     }
 }
 
-impl Reins {
+impl LifeControl {
     /// Moves on to `phase`; says whether that was a step.
     pub(super) fn advance(&self, phase: Phase) -> bool {
         self.phase.send_if_modified(|now| {

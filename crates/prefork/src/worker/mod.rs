@@ -3,9 +3,10 @@
 mod accept;
 mod held;
 mod life;
+mod pipe;
+mod recycling;
 mod sandbox;
 mod turn;
-mod voice;
 mod watch;
 
 use std::net::TcpListener;
@@ -17,23 +18,24 @@ use tokio::sync::mpsc;
 
 use crate::app::{App, Context};
 use crate::arbiter::{EXIT_BOOT, EXIT_BUILD};
-use crate::http::Handling;
+use crate::http::{Handling, RequestIds};
 use crate::ids::{Generation, Pid, Slot};
 use crate::scoreboard::{Scoreboard, Tenant};
 use crate::settings::Settings;
 
 use accept::Acceptor;
 use life::Open;
-use voice::Voice;
+use pipe::MasterPipe;
 use watch::{EXIT_ABORTED, Watch};
 
 pub use life::Draining;
 
 pub(crate) use held::{HeldSockets, TIMED_OUT};
 pub(crate) use life::{Life, OpenGuard};
+pub(crate) use pipe::Message;
+pub(crate) use recycling::Recycling;
 pub(crate) use sandbox::enter_as_helper;
 pub(crate) use turn::Turn;
-pub(crate) use voice::{Recycling, RequestIds, Word};
 
 /// What a child needs to be a worker.
 pub(crate) struct Job<A: App> {
@@ -46,8 +48,8 @@ pub(crate) struct Job<A: App> {
     pub(crate) listeners: Vec<TcpListener>,
     /// Readable at its end: the master is gone.
     pub(crate) lifeline: OwnedFd,
-    /// Where its words go.
-    pub(crate) voice: OwnedFd,
+    /// Where its messages go.
+    pub(crate) pipe: OwnedFd,
 }
 
 /// Works until the end; gives the exit status.
@@ -69,7 +71,7 @@ struct Worker<A: App> {
     life: Life,
     loop_answers: Arc<AtomicBool>,
     ready: Arc<AtomicBool>,
-    voice: Arc<Voice>,
+    pipe: Arc<MasterPipe>,
     sockets: Arc<HeldSockets>,
     tenant: Arc<Tenant>,
     leftovers: mpsc::UnboundedReceiver<accept::Fresh>,
@@ -77,25 +79,25 @@ struct Worker<A: App> {
 
 impl<A: App> Worker<A> {
     fn start(job: Job<A>) -> Result<Self, Box<dyn std::error::Error>> {
-        let Job { slot, generation, master, app, settings, board, listeners, lifeline, voice } = job;
+        let Job { slot, generation, master, app, settings, board, listeners, lifeline, pipe } = job;
         let pid = Pid(std::process::id().cast_signed());
         let tenant = Arc::new(Tenant::move_in(board.cell(slot), pid, generation));
         sandbox::enter(&settings.identity).map_err(|failed| failed.to_string())?;
         log_panics();
-        let (life, reins) = Life::new();
-        let voice = Arc::new(Voice::new(voice));
+        let (life, control) = Life::new();
+        let pipe = Arc::new(MasterPipe::new(pipe));
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
         let (sender, leftovers) = mpsc::unbounded_channel();
         let ready = Arc::new(AtomicBool::new(false));
         let sockets = HeldSockets::new();
-        let loop_answers = Arc::clone(&reins.loop_answers);
+        let loop_answers = Arc::clone(&control.loop_answers);
         let watch = Watch {
             master,
             slot,
             board,
             lifeline,
-            reins,
-            voice: Arc::clone(&voice),
+            control,
+            pipe: Arc::clone(&pipe),
             sockets: Arc::clone(&sockets),
             listeners: listeners.iter().map(Arc::downgrade).collect(),
             leftovers: sender,
@@ -113,7 +115,7 @@ impl<A: App> Worker<A> {
             life,
             loop_answers,
             ready,
-            voice,
+            pipe,
             sockets,
             tenant,
             leftovers,
@@ -152,7 +154,7 @@ impl<A: App> Worker<A> {
             tenant: Arc::clone(&self.tenant),
             sockets: Arc::clone(&self.sockets),
             life: self.life.clone(),
-            recycling: Recycling::new(Arc::clone(&self.voice), most, jitter, random),
+            recycling: Recycling::new(Arc::clone(&self.pipe), most, jitter, random),
             ids: RequestIds::new(random),
             spool: Default::default(),
         });
@@ -162,7 +164,7 @@ impl<A: App> Worker<A> {
             tokio::spawn(Arc::clone(&acceptor).run(listener, open.guard()));
         }
         self.ready.store(true, Ordering::Release);
-        self.voice.say(Word::Ready);
+        self.pipe.send(Message::Ready);
         self.stay(&acceptor, &open).await;
         if self.life.is_aborting() { EXIT_ABORTED } else { 0 }
     }

@@ -19,8 +19,8 @@ use crate::sys::{self, fork::exit_now};
 
 use super::accept::{Fresh, empty};
 use super::held::HeldSockets;
-use super::life::{Phase, Reins};
-use super::voice::{Voice, Word};
+use super::life::{LifeControl, Phase};
+use super::pipe::{MasterPipe, Message};
 
 /// Exit status of a worker that was aborted: 128 + SIGABRT, as a shell would say it.
 pub(super) const EXIT_ABORTED: i32 = 134;
@@ -39,8 +39,8 @@ pub(super) struct Watch {
     pub(super) slot: Slot,
     pub(super) board: Scoreboard,
     pub(super) lifeline: OwnedFd,
-    pub(super) reins: Reins,
-    pub(super) voice: Arc<Voice>,
+    pub(super) control: LifeControl,
+    pub(super) pipe: Arc<MasterPipe>,
     pub(super) sockets: Arc<HeldSockets>,
     pub(super) listeners: Vec<Weak<TcpListener>>,
     pub(super) leftovers: UnboundedSender<Fresh>,
@@ -104,7 +104,7 @@ impl Watch {
                 self.drain(orphan || self.board.is_stopping(), limits);
             }
             // The master replaces a worker before it lets go of it.
-            Ok(Signal::SIGTERM) => self.voice.say(Word::Retire(Wish::ForeignTerm)),
+            Ok(Signal::SIGTERM) => self.pipe.send(Message::Retire(Wish::ForeignTerm)),
             Ok(Signal::SIGINT | Signal::SIGQUIT) => exit_now(0),
             Ok(Signal::SIGABRT) => self.abort(limits),
             _ => {}
@@ -116,7 +116,7 @@ impl Watch {
             exit_now(0);
         }
         let now = sys::now();
-        if self.reins.advance(if stopping { Phase::Stopping } else { Phase::Draining }) {
+        if self.control.advance(if stopping { Phase::Stopping } else { Phase::Draining }) {
             limits.leave.get_or_insert((now + self.grace, 0));
         }
         if stopping {
@@ -125,10 +125,10 @@ impl Watch {
     }
 
     fn abort(&self, limits: &mut Limits) {
-        self.reins.advance(Phase::Aborting);
+        self.control.advance(Phase::Aborting);
         thread::sleep(ANSWER / 4);
         for _ in 0..3 {
-            if self.reins.loop_answers.load(Ordering::Acquire) {
+            if self.control.loop_answers.load(Ordering::Acquire) {
                 limits.leave = Some((sys::now() + ABORT_DRAIN, EXIT_ABORTED));
                 return;
             }
