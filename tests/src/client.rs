@@ -1,6 +1,5 @@
 //! A small HTTP/1.1 client that hides nothing.
 
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::PATIENCE;
+use crate::kernel::unread_at_the_other_end;
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -76,21 +76,10 @@ impl Connection {
         self.stream.shutdown(Shutdown::Write)
     }
 
-    /// Whether the server has read all that was sent: its end of the connection is established, with nothing queued. While
-    /// the kernel defers the accept (tcp(7), TCP_DEFER_ACCEPT), there is no such end before the first bytes are there.
+    /// Whether the server has read all that was sent.
     pub fn is_read(&self) -> bool {
-        let port =
-            |address: io::Result<SocketAddr>| address.map(|address| format!(":{:04X}", address.port()));
-        let (Ok(ours), Ok(theirs)) = (port(self.stream.local_addr()), port(self.stream.peer_addr())) else {
-            return false;
-        };
-        let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-        table.lines().any(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            // proc_net_tcp in the kernel's documentation: local and remote address, state (01: established), queues
-            matches!(fields[..], [_, local, remote, "01", queues, ..]
-                if local.ends_with(&theirs) && remote.ends_with(&ours) && queues.ends_with(":00000000"))
-        })
+        let unread = unread_at_the_other_end(&self.stream).expect("the kernel tells of its sockets");
+        unread == Some(0)
     }
 
     /// Asks for a path and reads the answer; the connection stays open if the server lets it.

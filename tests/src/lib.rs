@@ -5,6 +5,7 @@
 
 mod client;
 mod hammer;
+mod kernel;
 mod log;
 mod processes;
 mod server;

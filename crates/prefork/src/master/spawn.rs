@@ -41,8 +41,8 @@ impl<A: App> Master<A> {
 
     fn fork_worker(&mut self, slot: Slot, generation: Generation) -> Result<Child, i32> {
         let errno = |error: io::Error| error.raw_os_error().unwrap_or_default();
+        self.board.vacate(slot);
         let (reading, writing) = pipe().map_err(errno)?;
-        let master = Pid(std::process::id().cast_signed());
         let mut reading = Some(reading);
         let pid = self.fork(|this| {
             reading = None; // the master's end
@@ -52,7 +52,6 @@ impl<A: App> Master<A> {
             worker::run(Job {
                 slot,
                 generation,
-                master,
                 app: setup.app,
                 settings: setup.settings,
                 board: this.board,
@@ -117,6 +116,9 @@ impl<A: App> Master<A> {
     /// Signals a worker.
     pub(super) fn signal(&self, slot: Slot, order: Order) {
         let Some(child) = self.children.get(&slot) else { return };
+        if order == Order::Drain {
+            self.board.order_drain(slot);
+        }
         let (by_pidfd, by_pid) = match order {
             Order::Drain => (rustix::process::Signal::TERM, Signal::SIGTERM),
             Order::Quit => (rustix::process::Signal::QUIT, Signal::SIGQUIT),

@@ -23,6 +23,9 @@ shareable! {
     struct Board {
         /// Set by the master once it is stopping: what a worker is told to drain then, nobody else will take.
         stopping: AtomicU32,
+        /// By slot, set by the master before it sends SIGTERM. The signal alone does not tell who sent it: one that
+        /// comes while another is pending is lost, and with it its sender (signal(7), standard signals do not queue).
+        drains: [AtomicU32; SLOTS as usize],
         cells: [Cell; SLOTS as usize],
     }
 }
@@ -41,8 +44,22 @@ impl Scoreboard {
     }
 
     pub(crate) fn cell(self, slot: Slot) -> &'static Cell {
-        // Slots come from the arbiter, which gives out no other.
-        &self.0.cells[usize::from(slot.0 % SLOTS)]
+        &self.0.cells[index(slot)]
+    }
+
+    /// Makes a slot fit for its next worker.
+    pub(crate) fn vacate(self, slot: Slot) {
+        self.0.drains[index(slot)].store(0, Ordering::Release);
+    }
+
+    /// What makes a SIGTERM an order of the master's.
+    pub(crate) fn order_drain(self, slot: Slot) {
+        self.0.drains[index(slot)].store(1, Ordering::Release);
+    }
+
+    /// Whether the master wants the slot's worker to drain.
+    pub(crate) fn is_to_drain(self, slot: Slot) -> bool {
+        self.0.drains[index(slot)].load(Ordering::Acquire) != 0
     }
 
     pub(crate) fn announce_stop(self) {
@@ -52,4 +69,9 @@ impl Scoreboard {
     pub(crate) fn is_stopping(self) -> bool {
         self.0.stopping.load(Ordering::Acquire) != 0
     }
+}
+
+/// Slots come from the arbiter, which gives out no other.
+fn index(slot: Slot) -> usize {
+    usize::from(slot.0 % SLOTS)
 }

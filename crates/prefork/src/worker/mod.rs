@@ -41,7 +41,6 @@ pub(crate) use turn::Turn;
 pub(crate) struct Job<A: App> {
     pub(crate) slot: Slot,
     pub(crate) generation: Generation,
-    pub(crate) master: Pid,
     pub(crate) app: Arc<A>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) board: Scoreboard,
@@ -79,7 +78,7 @@ struct Worker<A: App> {
 
 impl<A: App> Worker<A> {
     fn start(job: Job<A>) -> Result<Self, Box<dyn std::error::Error>> {
-        let Job { slot, generation, master, app, settings, board, listeners, lifeline, pipe } = job;
+        let Job { slot, generation, app, settings, board, listeners, lifeline, pipe } = job;
         let pid = Pid(std::process::id().cast_signed());
         let tenant = Arc::new(Tenant::move_in(board.cell(slot), pid, generation));
         sandbox::enter(&settings.identity).map_err(|failed| failed.to_string())?;
@@ -92,7 +91,6 @@ impl<A: App> Worker<A> {
         let sockets = HeldSockets::new();
         let loop_answers = Arc::clone(&control.loop_answers);
         let watch = Watch {
-            master,
             slot,
             board,
             lifeline,

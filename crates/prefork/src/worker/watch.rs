@@ -13,7 +13,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::arbiter::Wish;
-use crate::ids::{Moment, Pid, Slot};
+use crate::ids::{Moment, Slot};
 use crate::scoreboard::{LastWords, Scoreboard};
 use crate::sys::{self, fork::exit_now};
 
@@ -35,7 +35,6 @@ const STACK: usize = 256 * 1024;
 
 /// What the thread has to know.
 pub(super) struct Watch {
-    pub(super) master: Pid,
     pub(super) slot: Slot,
     pub(super) board: Scoreboard,
     pub(super) lifeline: OwnedFd,
@@ -100,10 +99,10 @@ impl Watch {
 
     fn hear(&self, info: &siginfo, orphan: bool, limits: &mut Limits) {
         match Signal::try_from(info.ssi_signo as i32) {
-            Ok(Signal::SIGTERM) if orphan || info.ssi_pid == self.master.0.unsigned_abs() => {
+            Ok(Signal::SIGTERM) if orphan || self.board.is_to_drain(self.slot) => {
                 self.drain(orphan || self.board.is_stopping(), limits);
             }
-            // The master replaces a worker before it lets go of it.
+            // Not the master's: it replaces a worker before it lets go of it.
             Ok(Signal::SIGTERM) => self.pipe.send(Message::Retire(Wish::ForeignTerm)),
             Ok(Signal::SIGINT | Signal::SIGQUIT) => exit_now(0),
             Ok(Signal::SIGABRT) => self.abort(limits),

@@ -1,0 +1,62 @@
+//! What the kernel knows of the other end of a connection.
+
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+// Numbers of the kernel's interface that no crate here names (linux/socket.h, netlink.h, sock_diag.h, inet_diag.h,
+// net/tcp_states.h).
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const AF_NETLINK: i32 = 16;
+const IPPROTO_TCP: u8 = 6;
+const NETLINK_SOCK_DIAG: i32 = 4;
+const NLM_F_REQUEST: u16 = 1;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const ESTABLISHED: u8 = 1;
+
+/// How many bytes the program at the other end, which is on this machine too, has not read yet; `None` while that end is
+/// not established: before the first bytes, where the kernel defers the accept (tcp(7), TCP_DEFER_ACCEPT), and after its
+/// close.
+///
+/// It is asked over netlink (sock_diag(7)): `/proc/net/tcp` tells the same, after the tens of thousands of connections
+/// that other tests have closed.
+pub(crate) fn unread_at_the_other_end(stream: &TcpStream) -> io::Result<Option<u32>> {
+    let protocol = Some(Protocol::from(NETLINK_SOCK_DIAG));
+    let mut kernel = Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, protocol)?;
+    kernel.send(&question(stream.peer_addr()?, stream.local_addr()?))?;
+    let mut answer = [0; 512];
+    let count = kernel.read(&mut answer)?;
+    // struct nlmsghdr (16 bytes), then struct inet_diag_msg: family, state, ..., the ids (48), a timer, the receive queue.
+    let answer = answer.get(..count).unwrap_or_default();
+    if answer.get(17) != Some(&ESTABLISHED) {
+        return Ok(None);
+    }
+    Ok(answer.get(72..76).and_then(|queue| Some(u32::from_ne_bytes(queue.try_into().ok()?))))
+}
+
+/// struct nlmsghdr and struct inet_diag_req_v2, for the one connection between these addresses.
+fn question(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
+    let mut words = vec![if from.is_ipv4() { AF_INET } else { AF_INET6 }, IPPROTO_TCP, 0, 0];
+    words.extend([0xFF; 4]); // any state
+    words.extend(from.port().to_be_bytes());
+    words.extend(to.port().to_be_bytes());
+    for address in [from, to] {
+        let mut octets = match address.ip() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        octets.resize(16, 0);
+        words.extend(octets);
+    }
+    words.extend([0; 4]); // any interface
+    words.extend([0xFF; 8]); // INET_DIAG_NOCOOKIE
+    let length = u32::try_from(16 + words.len()).unwrap_or_default();
+    let mut message = length.to_ne_bytes().to_vec();
+    message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    message.extend(NLM_F_REQUEST.to_ne_bytes());
+    message.extend([0; 8]); // sequence and port: there is one question, and one who asks
+    message.extend(words);
+    message
+}
