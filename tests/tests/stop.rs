@@ -41,9 +41,13 @@ fn what_waits_to_be_accepted_is_answered_also_behind_blocked_workers() {
 #[test]
 fn term_gives_up_at_graceful_timeout() {
     let mut server = Server::echo("[server]\nworkers = 2\ngraceful_timeout = 1\n").start();
-    let _blocked = server.occupy("x-echo-block: 60\r\n", "/blocked");
+    let mut blocked = server.occupy("x-echo-block: 60\r\n", "/blocked");
+    let mut waiting = server.occupy("x-echo-sleep: 60\r\n", "/waiting");
     let begun = Instant::now();
     server.signal(Signal::TERM);
+    for cut in [&mut blocked, &mut waiting] {
+        assert_eq!(cut.answer().expect("an answer to what is cut").status, 504);
+    }
     assert_eq!(server.wait_for_end(), Some(0));
     let took = begun.elapsed();
     assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(10), "{took:?}");

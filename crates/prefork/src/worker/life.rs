@@ -44,11 +44,6 @@ impl Life {
         *self.0.borrow() == Phase::Stopping
     }
 
-    /// Whether a request took too long.
-    pub(super) fn is_aborting(&self) -> bool {
-        *self.0.borrow() == Phase::Aborting
-    }
-
     /// Waits until the worker takes nothing new.
     pub(super) async fn leaving(&self) {
         self.reaches(Phase::Draining).await;

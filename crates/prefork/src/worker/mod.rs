@@ -26,7 +26,7 @@ use crate::settings::Settings;
 use accept::Acceptor;
 use life::Open;
 use pipe::MasterPipe;
-use watch::{EXIT_ABORTED, Watch};
+use watch::Watch;
 
 pub use life::Draining;
 
@@ -164,7 +164,7 @@ impl<A: App> Worker<A> {
         self.ready.store(true, Ordering::Release);
         self.pipe.send(Message::Ready);
         self.stay(&acceptor, &open).await;
-        if self.life.is_aborting() { EXIT_ABORTED } else { 0 }
+        0
     }
 
     /// Beats and waits, until everything is drained.

@@ -22,12 +22,14 @@ use super::held::HeldSockets;
 use super::life::{LifeControl, Phase};
 use super::pipe::{MasterPipe, Message};
 
-/// Exit status of a worker that was aborted: 128 + SIGABRT, as a shell would say it.
-pub(super) const EXIT_ABORTED: i32 = 134;
+/// Exit status of a worker that was stuck: 128 + SIGABRT, as a shell would say it.
+const EXIT_ABORTED: i32 = 134;
 /// How long the loop has to answer after an abort before it counts as stuck.
 const ANSWER: Duration = Duration::from_millis(200);
 /// How long the rest of an aborted worker's requests have, if its loop runs. The master kills after two seconds.
 const ABORT_DRAIN: Duration = Duration::from_millis(1500);
+/// The same at the end of a drain. The master kills a second after that end.
+const CUT_DRAIN: Duration = Duration::from_millis(300);
 /// How long the loop has to empty the accept queue at a stop, before this thread does it.
 const DOOR: Duration = Duration::from_millis(300);
 /// The stack of this thread: it formats a line or two.
@@ -56,8 +58,12 @@ pub(super) fn heard() -> SigSet {
 /// Limits that run.
 #[derive(Default)]
 struct Limits {
+    /// When the accept queue is emptied by this thread, if the loop has not done it.
     door: Option<Moment>,
-    leave: Option<(Moment, i32)>,
+    /// When the drain is over: what still runs is told so.
+    drain: Option<Moment>,
+    /// When the process ends, come what may.
+    leave: Option<Moment>,
 }
 
 impl Watch {
@@ -74,7 +80,7 @@ impl Watch {
         loop {
             let now = sys::now();
             self.keep(&mut limits, now);
-            let next = [limits.door, limits.leave.map(|(at, _)| at)].into_iter().flatten().min();
+            let next = [limits.door, limits.drain, limits.leave].into_iter().flatten().min();
             let wait = next.map(|at| at.since(now) + Duration::from_millis(1));
             let wait = wait.map_or(PollTimeout::NONE, |wait| wait.try_into().unwrap_or(PollTimeout::MAX));
             let mut sources = [
@@ -105,7 +111,7 @@ impl Watch {
             // Not the master's: it replaces a worker before it lets go of it.
             Ok(Signal::SIGTERM) => self.pipe.send(Message::Retire(Wish::ForeignTerm)),
             Ok(Signal::SIGINT | Signal::SIGQUIT) => exit_now(0),
-            Ok(Signal::SIGABRT) => self.abort(limits),
+            Ok(Signal::SIGABRT) => self.cut(ABORT_DRAIN, limits),
             _ => {}
         }
     }
@@ -116,22 +122,24 @@ impl Watch {
         }
         let now = sys::now();
         if self.control.advance(if stopping { Phase::Stopping } else { Phase::Draining }) {
-            limits.leave.get_or_insert((now + self.grace, 0));
+            limits.drain.get_or_insert(now + self.grace);
         }
         if stopping {
             limits.door.get_or_insert(now + DOOR);
         }
     }
 
-    fn abort(&self, limits: &mut Limits) {
+    /// Has what holds the turn answered 504: by the loop, which then has `rest` for whatever else is under way, or, if it is
+    /// stuck, by this thread, and then the process ends.
+    fn cut(&self, rest: Duration, limits: &mut Limits) {
         self.control.advance(Phase::Aborting);
-        thread::sleep(ANSWER / 4);
-        for _ in 0..3 {
+        limits.drain = None;
+        for _ in 0..4 {
+            thread::sleep(ANSWER / 4);
             if self.control.loop_answers.load(Ordering::Acquire) {
-                limits.leave = Some((sys::now() + ABORT_DRAIN, EXIT_ABORTED));
+                limits.leave = Some(sys::now() + rest);
                 return;
             }
-            thread::sleep(ANSWER / 4);
         }
         self.sockets.answer_all();
         let words = LastWords::read(self.board.cell(self.slot), sys::now());
@@ -143,10 +151,11 @@ impl Watch {
         if limits.door.take_if(|at| now >= *at).is_some() {
             self.close_doors();
         }
-        if let Some((at, status)) = limits.leave
-            && now >= at
-        {
-            exit_now(status);
+        if limits.drain.take_if(|at| now >= *at).is_some() {
+            self.cut(CUT_DRAIN, limits);
+        }
+        if limits.leave.is_some_and(|at| now >= at) {
+            exit_now(0);
         }
     }
 
