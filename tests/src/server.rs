@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::client::{Answer, Connection};
 use crate::hammer::Hammer;
-use crate::log::{ever_ready, listening_at};
+use crate::log::{Workers, listening_at};
 use crate::processes::{children, is_alive};
 use crate::wait::{until, within};
 
@@ -181,15 +181,18 @@ impl Server {
         said.lines().find(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned)
     }
 
-    /// The process ids of its workers.
+    /// The process ids of its workers. (The master has other children: those that prepare the application.)
     pub fn workers(&self) -> BTreeSet<i32> {
-        children(self.pid()).into_iter().collect()
+        self.living(&Workers::told_in(&self.said()).booted)
     }
 
     /// The process ids of those of its workers that have said that they can serve.
     pub fn serving(&self) -> BTreeSet<i32> {
-        let ready = ever_ready(&self.said());
-        self.workers().intersection(&ready).copied().collect()
+        self.living(&Workers::told_in(&self.said()).ready)
+    }
+
+    fn living(&self, pids: &BTreeSet<i32>) -> BTreeSet<i32> {
+        children(self.pid()).into_iter().filter(|child| pids.contains(child)).collect()
     }
 
     /// Waits until there are so many workers, and all of them serve.

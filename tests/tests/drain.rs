@@ -129,6 +129,23 @@ fn an_orphan_whose_loop_is_stuck_leaves_at_graceful_timeout() {
     assert!(gone.is_some(), "a worker without a master is still there:\n{}", server.said());
 }
 
+#[test]
+fn what_waits_to_be_accepted_when_the_master_is_killed_is_answered() {
+    let server = Server::echo("[server]\nworkers = 2\n").start();
+    let workers = server.wait_for_workers(2);
+    let _busy = [server.occupy("x-echo-block: 1\r\n", "/a"), server.occupy("x-echo-sleep: 1\r\n", "/b")];
+    let mut queued: Vec<Connection> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut queued {
+        client.send("GET /queued HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
+    }
+    server.signal(Signal::KILL);
+    for client in &mut queued {
+        assert_eq!(client.answer().expect("an answer").status, 200);
+    }
+    let gone = until(|| workers.iter().all(|worker| !is_alive(*worker)).then_some(()));
+    assert!(gone.is_some(), "workers without a master are still there:\n{}", server.said());
+}
+
 fn pid_in(answer: &kit::Answer) -> i32 {
     answer.json()["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default()
 }
