@@ -149,3 +149,20 @@ fn what_waits_to_be_accepted_when_the_master_is_killed_is_answered() {
 fn pid_in(answer: &kit::Answer) -> i32 {
     answer.json()["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default()
 }
+
+#[test]
+fn a_request_that_waits_when_the_grace_is_over_is_told_and_never_begins() {
+    let mut server = one_worker("graceful_timeout = 1\n");
+    let mut waiting = server.connect();
+    waiting.get("/", "").expect("an answer");
+    let mut running = server.occupy("x-echo-sleep: 60\r\n", "/running");
+    waiting
+        .send("GET /waiting HTTP/1.1\r\nHost: x\r\nx-echo-exit: 9\r\n\r\n")
+        .expect("a request can be sent");
+    server.wait_for("the request to be read", |_| waiting.is_read().then_some(()));
+    server.signal(Signal::TERM);
+    assert_eq!(running.answer().expect("an answer").status, 504);
+    assert_eq!(waiting.answer().expect("an answer").status, 503);
+    assert_eq!(server.wait_for_end(), Some(0));
+    assert!(server.line_with(&["exit status 9"]).is_none(), "{}", server.said());
+}

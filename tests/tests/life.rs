@@ -173,3 +173,26 @@ fn signals_meant_for_the_master_harm_no_worker() {
     hammer.verdict();
     assert_eq!(server.workers(), before);
 }
+
+#[test]
+fn a_request_that_blocks_takes_nobody_down_who_came_beside_it() {
+    let server = Server::echo("[server]\nworkers = 2\ntimeout = 1\n").start();
+    server.wait_for_workers(2);
+    let mut busy = [
+        server.occupy("x-echo-sleep: 0.5\r\n", "/busy"),
+        server.occupy("x-echo-sleep: 0.5\r\n", "/busy/too"),
+    ];
+    // All of these wait in the kernel until a worker is free.
+    let mut ask = |fields: &str| {
+        let mut connection = server.connect();
+        connection.send(format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n")).expect("a request can be sent");
+        connection
+    };
+    let mut beside: Vec<_> = (0..20).map(|_| ask("")).collect();
+    let mut blocking = ask("x-echo-block: 60\r\n");
+    beside.extend((0..20).map(|_| ask("")));
+    for connection in busy.iter_mut().chain(&mut beside) {
+        assert_eq!(connection.answer().expect("an answer").status, 200);
+    }
+    assert_eq!(blocking.answer().expect("an answer for the one that blocks").status, 504);
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{SendFlags, send};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -23,7 +23,7 @@ use crate::worker::OpenGuard;
 use super::flow::{Flow, Overdue};
 use super::refusal::raw_refusal;
 use super::request::{Connected, Handling, RequestService};
-use super::wire::Wire;
+use super::wire::{Wire, has_input};
 
 /// How long the rest of a refused request is read and thrown away.
 const LINGER: Duration = Duration::from_secs(5);
@@ -87,6 +87,7 @@ async fn exchange<A: App>(
         }
         let next = match flow.check(timeouts, handling.life.is_leaving()) {
             Ok(left) => left,
+            // The last look before an idle connection is closed: a request that has arrived is served.
             Err(Overdue::Idle) if has_input(stream) => Duration::from_millis(10), // it comes to hyper in a moment
             Err(Overdue::Idle) => return true,
             Err(Overdue::Head) => {
@@ -107,11 +108,6 @@ fn shortest_limit(timeouts: &Timeouts) -> Duration {
     const FAR: Duration = Duration::from_secs(3600);
     let limits = [timeouts.keepalive, timeouts.header_timeout, timeouts.write_timeout];
     limits.into_iter().filter_map(limit).min().unwrap_or(FAR)
-}
-
-/// The last look before an idle connection is closed: a request that has arrived is served.
-fn has_input(stream: &TcpStream) -> bool {
-    matches!(recv(stream, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((1.., _)))
 }
 
 /// Closes in both directions. What the client sends on after a refusal is read and thrown away for a while: a close

@@ -142,6 +142,10 @@ impl Flow {
         }
     }
 
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Relaxed)
+    }
+
     /// Waits for [`Self::settle`].
     pub(crate) async fn settled(&self) {
         if !self.settled.load(Ordering::Relaxed) {

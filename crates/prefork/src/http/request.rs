@@ -94,7 +94,11 @@ impl<A: App> Handling<A> {
         let mut held = self.tenant.hold(head.method.as_str(), path, id);
         let mut socket = self.sockets.enter(&from.stream, &from.flow);
         from.flow.settle();
-        let permit = self.turn.take().await;
+        let permit = tokio::select! {
+            biased;
+            () = self.life.cut() => return Err(never_begun()),
+            permit = self.turn.take() => permit,
+        };
         held.runs(self.turn.is_single());
         socket.runs();
 
@@ -145,6 +149,10 @@ fn failed(id: u64, error: BoxError) -> Refused {
 
 fn internal_error(id: u64) -> Refused {
     Refused(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error, request {id:016x}"))
+}
+
+fn never_begun() -> Refused {
+    Refused(StatusCode::SERVICE_UNAVAILABLE, crate::worker::NEVER_BEGUN.into())
 }
 
 fn timed_out() -> Refused {

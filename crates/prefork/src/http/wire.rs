@@ -5,10 +5,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::flow::Flow;
+
+/// Whether bytes are there to be read.
+pub(super) fn has_input(stream: &TcpStream) -> bool {
+    matches!(recv(stream, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((1.., _)))
+}
 
 /// The socket as hyper reads and writes it. It tells the flow what happens, and leaves the close to `connection.rs`.
 pub(super) struct Wire {
@@ -54,7 +60,11 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         match self.poll_io(cx, TcpStream::poll_read_ready, |stream| stream.try_read_buf(buffer)) {
             Poll::Pending => {
-                self.flow.settle();
+                // The event loop may not have told yet of bytes that are there: those are read before this connection
+                // counts as one that waits for its client.
+                if !self.flow.is_settled() && !has_input(&self.stream) {
+                    self.flow.settle();
+                }
                 Poll::Pending
             }
             Poll::Ready(Ok(count)) => {

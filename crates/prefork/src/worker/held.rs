@@ -14,7 +14,8 @@ const PLACES: usize = 8;
 
 /// What a client is told whose request took too long.
 pub(crate) const TIMED_OUT: &str = "the request took too long";
-const NEVER_BEGUN: &str = "the server was busy for too long; nothing was done";
+/// What a client is told whose request did not get its turn before the worker had to go.
+pub(crate) const NEVER_BEGUN: &str = "the server was busy for too long; nothing was done";
 
 /// One place per held request. Locks are held for a few instructions by the loop, and only tried by the watch thread.
 pub(crate) struct HeldSockets([Mutex<Option<Held>>; PLACES]);

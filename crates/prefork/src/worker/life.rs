@@ -15,6 +15,8 @@ pub(super) enum Phase {
     Stopping,
     /// As draining, and what holds the turn is answered 504.
     Aborting,
+    /// The end: what waits for the turn is told that it will not get it.
+    Cut,
 }
 
 /// The reading end.
@@ -54,12 +56,15 @@ impl Life {
         self.reaches(Phase::Aborting).await;
     }
 
+    /// Waits until nothing more may begin.
+    pub(crate) async fn cut(&self) {
+        self.reaches(Phase::Cut).await;
+    }
+
     /// Waits for an abort that begins after this call: what gets its turn later still runs.
     pub(crate) async fn aborted_from_now(&self) {
-        if *self.0.borrow() == Phase::Aborting {
-            std::future::pending::<()>().await;
-        }
-        self.aborting().await;
+        let phase = if *self.0.borrow() >= Phase::Aborting { Phase::Cut } else { Phase::Aborting };
+        self.reaches(phase).await;
     }
 
     async fn reaches(&self, phase: Phase) {

@@ -30,7 +30,7 @@ use watch::Watch;
 
 pub use life::Draining;
 
-pub(crate) use held::{HeldSockets, TIMED_OUT};
+pub(crate) use held::{HeldSockets, NEVER_BEGUN, TIMED_OUT};
 pub(crate) use life::{Life, OpenGuard};
 pub(crate) use pipe::Message;
 pub(crate) use recycling::Recycling;
@@ -175,16 +175,19 @@ impl<A: App> Worker<A> {
             self.life.leaving().await;
             open.none().await;
         };
-        let aborted = async {
+        let answering = async {
+            // The loop runs: whatever else is to be done in these phases is done by those whom it concerns.
             self.life.aborting().await;
+            self.loop_answers.store(true, Ordering::Release);
+            self.life.cut().await;
             self.loop_answers.store(true, Ordering::Release);
             std::future::pending::<()>().await;
         };
-        tokio::pin!(drained, aborted);
+        tokio::pin!(drained, answering);
         loop {
             tokio::select! {
                 biased;
-                () = &mut aborted => {}
+                () = &mut answering => {}
                 // Before `drained`: each of them is one more to wait for.
                 Some(fresh) = self.leftovers.recv() => drop(acceptor.serve(fresh)),
                 () = &mut drained => return,

@@ -26,10 +26,11 @@ use super::pipe::{MasterPipe, Message};
 const EXIT_ABORTED: i32 = 134;
 /// How long the loop has to answer after an abort before it counts as stuck.
 const ANSWER: Duration = Duration::from_millis(200);
-/// How long the rest of an aborted worker's requests have, if its loop runs. The master kills after two seconds.
-const ABORT_DRAIN: Duration = Duration::from_millis(1500);
-/// The same at the end of a drain. The master kills a second after that end.
-const CUT_DRAIN: Duration = Duration::from_millis(300);
+/// How long an aborted worker serves what waits behind the stuck request, if its loop runs. The master kills two seconds
+/// after an abort.
+const ABORT_DRAIN: Duration = Duration::from_secs(1);
+/// How long the answers to what was cut have to get out. The master kills a second after the end of a drain.
+const LAST_WRITES: Duration = Duration::from_millis(300);
 /// How long the loop has to empty the accept queue at a stop, before this thread does it.
 const DOOR: Duration = Duration::from_millis(300);
 /// The stack of this thread: it formats a line or two.
@@ -111,7 +112,10 @@ impl Watch {
             // Not the master's: it replaces a worker before it lets go of it.
             Ok(Signal::SIGTERM) => self.pipe.send(Message::Retire(Wish::ForeignTerm)),
             Ok(Signal::SIGINT | Signal::SIGQUIT) => exit_now(0),
-            Ok(Signal::SIGABRT) => self.cut(ABORT_DRAIN, limits),
+            Ok(Signal::SIGABRT) => {
+                self.cut(Phase::Aborting);
+                limits.drain = Some(sys::now() + ABORT_DRAIN);
+            }
             _ => {}
         }
     }
@@ -129,15 +133,14 @@ impl Watch {
         }
     }
 
-    /// Has what holds the turn answered 504: by the loop, which then has `rest` for whatever else is under way, or, if it is
-    /// stuck, by this thread, and then the process ends.
-    fn cut(&self, rest: Duration, limits: &mut Limits) {
-        self.control.advance(Phase::Aborting);
-        limits.drain = None;
+    /// Moves on to `phase`, in which what holds the turn is answered 504 by the loop. If that is stuck, this thread answers,
+    /// and ends the process.
+    fn cut(&self, phase: Phase) {
+        self.control.loop_answers.store(false, Ordering::Release);
+        self.control.advance(phase);
         for _ in 0..4 {
             thread::sleep(ANSWER / 4);
             if self.control.loop_answers.load(Ordering::Acquire) {
-                limits.leave = Some(sys::now() + rest);
                 return;
             }
         }
@@ -152,7 +155,8 @@ impl Watch {
             self.close_doors();
         }
         if limits.drain.take_if(|at| now >= *at).is_some() {
-            self.cut(CUT_DRAIN, limits);
+            self.cut(Phase::Cut);
+            limits.leave = Some(sys::now() + LAST_WRITES);
         }
         if limits.leave.is_some_and(|at| now >= at) {
             exit_now(0);
