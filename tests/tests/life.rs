@@ -183,7 +183,7 @@ fn a_request_that_blocks_takes_nobody_down_who_came_beside_it() {
         server.occupy("x-echo-sleep: 0.5\r\n", "/busy/too"),
     ];
     // All of these wait in the kernel until a worker is free.
-    let mut ask = |fields: &str| {
+    let ask = |fields: &str| {
         let mut connection = server.connect();
         connection.send(format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n")).expect("a request can be sent");
         connection
