@@ -40,6 +40,7 @@ pub(crate) async fn serve<A: App>(
 ) {
     let stream = Arc::new(stream);
     let settle = SettleAtLast(&flow);
+    let _known = handling.sockets.know(&stream, &flow);
     let _until_closed = open.clone();
     let finished = exchange(&stream, peer, &handling, &flow, open).await;
     drop(settle);

@@ -127,6 +127,14 @@ impl Flow {
         self.state.try_lock().is_ok_and(|state| state.write_blocked.is_some())
     }
 
+    /// Whether the client waits for nothing that this worker knows of: whatever bytes are there were not read. Never waits
+    /// for the lock.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.state.try_lock().is_ok_and(|state| {
+            state.write_blocked.is_none() && matches!(state.stage, Stage::Fresh { .. } | Stage::Idle { .. })
+        })
+    }
+
     pub(super) fn leave_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }

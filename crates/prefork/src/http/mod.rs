@@ -17,3 +17,4 @@ pub(crate) use flow::Flow;
 pub(crate) use refusal::raw_refusal;
 pub(crate) use request::Handling;
 pub(crate) use request_id::RequestIds;
+pub(crate) use wire::has_input;

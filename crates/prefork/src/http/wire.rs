@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::flow::Flow;
 
 /// Whether bytes are there to be read.
-pub(super) fn has_input(stream: &TcpStream) -> bool {
+pub(crate) fn has_input(stream: &TcpStream) -> bool {
     matches!(recv(stream, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((1.., _)))
 }
 

@@ -1,13 +1,14 @@
 //! The sockets of the requests that a worker holds, for the moment when its loop is stuck.
 
 use std::array::from_fn;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::StatusCode;
-use rustix::net::{SendFlags, Shutdown, send, shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use tokio::net::TcpStream;
 
-use crate::http::{Flow, raw_refusal};
+use crate::http::{Flow, has_input, raw_refusal};
 
 /// How many are remembered; a sync worker runs one.
 const PLACES: usize = 8;
@@ -17,8 +18,24 @@ pub(crate) const TIMED_OUT: &str = "the request took too long";
 /// What a client is told whose request did not get its turn before the worker had to go.
 pub(crate) const NEVER_BEGUN: &str = "the server was busy for too long; nothing was done";
 
-/// One place per held request. Locks are held for a few instructions by the loop, and only tried by the watch thread.
-pub(crate) struct HeldSockets([Mutex<Option<Held>>; PLACES]);
+/// A place per held request, and every open connection. Locks are held for a few instructions by the loop, and only tried
+/// by the watch thread.
+pub(crate) struct HeldSockets {
+    held: [Mutex<Option<Held>>; PLACES],
+    open: Mutex<Connections>,
+}
+
+#[derive(Default)]
+struct Connections {
+    last: u64,
+    by_number: BTreeMap<u64, (Weak<TcpStream>, Weak<Flow>)>,
+}
+
+/// A connection that is known until this is dropped.
+pub(crate) struct Known {
+    sockets: Arc<HeldSockets>,
+    number: u64,
+}
 
 struct Held {
     stream: Arc<TcpStream>,
@@ -34,12 +51,21 @@ pub(crate) struct HeldSocket {
 
 impl HeldSockets {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(from_fn(|_| Mutex::new(None))))
+        Arc::new(Self { held: from_fn(|_| Mutex::new(None)), open: Mutex::default() })
+    }
+
+    /// Remembers a connection.
+    pub(crate) fn know(self: &Arc<Self>, stream: &Arc<TcpStream>, flow: &Arc<Flow>) -> Known {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.last += 1;
+        let number = open.last;
+        open.by_number.insert(number, (Arc::downgrade(stream), Arc::downgrade(flow)));
+        Known { sockets: Arc::clone(self), number }
     }
 
     pub(crate) fn enter(self: &Arc<Self>, stream: &Arc<TcpStream>, flow: &Arc<Flow>) -> HeldSocket {
         let mut held = Some(Held { stream: Arc::clone(stream), flow: Arc::clone(flow), runs: false });
-        let place = self.0.iter().position(|place| match place.try_lock() {
+        let place = self.held.iter().position(|place| match place.try_lock() {
             Ok(mut place) if place.is_none() => {
                 *place = held.take();
                 true
@@ -49,10 +75,11 @@ impl HeldSockets {
         HeldSocket { sockets: Arc::clone(self), place }
     }
 
-    /// Answers every held request that has no byte of an answer yet: 504 to what runs, 503 to what waits. Called by the
-    /// watch thread when the loop is stuck, so nobody else writes.
-    pub(super) fn answer_all(&self) {
-        for place in &self.0 {
+    /// Answers every request that has no byte of an answer yet: 504 to what runs, 503 to what waits, in the worker or unread.
+    /// Called by the watch thread when the loop is stuck, so nobody else reads or writes. Gives the number of those that
+    /// were unread.
+    pub(super) fn answer_all(&self) -> usize {
+        for place in &self.held {
             let Ok(held) = place.try_lock() else { continue };
             let Some(Held { stream, flow, runs }) = &*held else { continue };
             if flow.is_write_blocked() {
@@ -62,9 +89,42 @@ impl HeldSockets {
                 true => raw_refusal(StatusCode::GATEWAY_TIMEOUT, TIMED_OUT),
                 false => raw_refusal(StatusCode::SERVICE_UNAVAILABLE, NEVER_BEGUN),
             };
-            let _ = send(stream, answer.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-            let _ = shutdown(stream, Shutdown::Write);
+            finish(stream, &answer);
         }
+        let Ok(open) = self.open.try_lock() else { return 0 };
+        let answer = raw_refusal(StatusCode::SERVICE_UNAVAILABLE, NEVER_BEGUN);
+        let mut unread = 0;
+        for (stream, flow) in open.by_number.values() {
+            let (Some(stream), Some(flow)) = (stream.upgrade(), flow.upgrade()) else { continue };
+            if flow.is_at_rest() && has_input(&stream) {
+                discard(&stream);
+                finish(&stream, &answer);
+                unread += 1;
+            }
+        }
+        unread
+    }
+}
+
+fn finish(stream: &TcpStream, answer: &str) {
+    let _ = send(stream, answer.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    let _ = shutdown(stream, Shutdown::Write);
+}
+
+/// Reads what is there, a megabyte at most: unread bytes would turn the close into a reset, which overtakes the answer.
+fn discard(stream: &TcpStream) {
+    let mut bytes = [0; 4096];
+    for _ in 0..256 {
+        match recv(stream, &mut bytes[..], RecvFlags::DONTWAIT) {
+            Ok((1.., _)) => {}
+            _ => return,
+        }
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.sockets.open.lock().unwrap_or_else(PoisonError::into_inner).by_number.remove(&self.number);
     }
 }
 
@@ -79,8 +139,8 @@ impl HeldSocket {
     }
 
     fn change(&self, change: impl FnOnce(&mut Option<Held>)) {
-        if let Some(place) = self.place.and_then(|index| self.sockets.0.get(index)) {
-            change(&mut place.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        if let Some(place) = self.place.and_then(|index| self.sockets.held.get(index)) {
+            change(&mut place.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 }

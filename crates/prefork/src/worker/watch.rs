@@ -144,9 +144,9 @@ impl Watch {
                 return;
             }
         }
-        self.sockets.answer_all();
+        let unread = self.sockets.answer_all();
         let words = LastWords::read(self.board.cell(self.slot), sys::now());
-        tracing::error!(slot = %self.slot, "aborted while stuck: {words}");
+        tracing::error!(slot = %self.slot, unread, "aborted while stuck: {words}");
         exit_now(EXIT_ABORTED);
     }
 
