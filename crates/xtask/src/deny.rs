@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::run::{cargo, root, run, target};
 
@@ -30,7 +30,9 @@ fn installed() -> Result<PathBuf> {
             .args(["install", "cargo-deny", "--locked", "--version", VERSION])
             .arg("--root")
             .arg(&tools))?;
-        std::fs::copy(tools.join("bin/cargo-deny"), &program)?;
+        // A rename is all or nothing: what stands under the version's name is whole.
+        std::fs::rename(tools.join("bin/cargo-deny"), &program)
+            .with_context(|| format!("{} cannot be put in its place", program.display()))?;
     }
     Ok(program)
 }

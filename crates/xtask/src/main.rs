@@ -8,6 +8,8 @@ mod test;
 
 use std::process::ExitCode;
 
+use crate::run::Failed;
+
 const USAGE: &str = "\
 Usage: cargo xtask <CHORE>
 
@@ -38,7 +40,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
-            ExitCode::FAILURE
+            let code = error.downcast_ref::<Failed>().and_then(Failed::code);
+            code.map_or(ExitCode::FAILURE, ExitCode::from)
         }
     }
 }

@@ -17,6 +17,8 @@ struct Need {
 /// Every Debian package that a test needs stands here.
 const NEEDS: &[Need] = &[
     Need { program: "cc", package: "gcc", purpose: "compiles SQLite, and links" },
+    // gcc only recommends it, and we install no recommendations.
+    Need { program: "cc", package: "libc6-dev", purpose: "needs the C library's headers" },
     Need { program: "taskset", package: "util-linux", purpose: "starts a server on one processor" },
     Need { program: "sh", package: "dash", purpose: "starts a server with signals ignored" },
 ];

@@ -1,17 +1,41 @@
 //! Running commands, and saying so.
 
+use std::error::Error;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-/// Runs a command and fails if it does.
+/// A command that ran and failed.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    command: String,
+    status: ExitStatus,
+}
+
+impl Failed {
+    /// The command's exit code; `None` if a signal ended it.
+    pub(crate) fn code(&self) -> Option<u8> {
+        self.status.code().and_then(|code| u8::try_from(code).ok())
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` failed: {}", self.command, self.status)
+    }
+}
+
+impl Error for Failed {}
+
+/// Runs a command; if it fails, the error is a [`Failed`].
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     eprintln!("$ {shown}");
     let status = command.status().with_context(|| format!("`{shown}` cannot be started"))?;
     if !status.success() {
-        bail!("`{shown}` failed: {status}");
+        return Err(Failed { command: shown, status }.into());
     }
     Ok(())
 }
