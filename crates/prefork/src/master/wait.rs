@@ -123,6 +123,9 @@ impl<A: App> Master<A> {
                 return tracing::warn!("{other} from pid {pid} (uid {uid}): this version does nothing on it");
             }
         };
+        if self.arbiter.is_stopping() && !matches!(meaning, arbiter::Signal::Int | arbiter::Signal::Quit) {
+            return tracing::info!("{signal} from pid {pid} (uid {uid}): the server is stopping already");
+        }
         tracing::info!("{signal} from pid {pid} (uid {uid})");
         self.events.push_back(Event::Signal(meaning));
     }

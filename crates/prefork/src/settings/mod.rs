@@ -33,7 +33,8 @@ settings::section! {
 settings::section! {
     /// How long things may take. Where a key does not say otherwise, 0 means no limit.
     pub struct Timeouts("server") {
-        /// Seconds that a request may hold its worker's turn, or a worker may be silent, before the worker is aborted.
+        /// Seconds that a request may hold a sync worker's turn, or any worker may be silent, before the worker is aborted;
+        /// 0 means any time.
         pub timeout ['t']: Seconds = Seconds::new(60),
         /// Seconds that a draining worker gets for what it has begun; 0 gives it none.
         pub graceful_timeout: Seconds = Seconds::new(30),
