@@ -158,3 +158,19 @@ fn workers_of_a_killed_master_finish_what_they_have_and_go() {
     let address = server.address();
     assert!(std::net::TcpListener::bind(address).is_ok(), "the port is not free");
 }
+
+#[test]
+fn who_was_queued_behind_a_worker_that_never_comes_back_is_told() {
+    let mut server = Server::echo("[server]\nworkers = 1\ngraceful_timeout = 1\n").start();
+    let mut blocked = server.occupy("x-echo-block: 60\r\n", "/blocked");
+    let mut queued: Vec<Connection> = (0..10).map(|_| server.connect()).collect();
+    for connection in &mut queued {
+        connection.send("GET /queued HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request can be sent");
+    }
+    server.signal(Signal::TERM);
+    for connection in &mut queued {
+        assert_eq!(connection.answer().expect("an answer, not a reset").status, 503);
+    }
+    assert_eq!(blocked.answer().expect("an answer").status, 504);
+    assert_eq!(server.wait_for_end(), Some(0));
+}

@@ -1,6 +1,7 @@
 //! A connection's bytes, watched.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,7 +13,7 @@ use tokio::net::TcpStream;
 use super::flow::Flow;
 
 /// Whether bytes are there to be read.
-pub(crate) fn has_input(stream: &TcpStream) -> bool {
+pub(crate) fn has_input(stream: impl AsFd) -> bool {
     matches!(recv(stream, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((1.., _)))
 }
 
@@ -62,7 +63,7 @@ impl AsyncRead for Wire {
             Poll::Pending => {
                 // The event loop may not have told yet of bytes that are there: those are read before this connection
                 // counts as one that waits for its client.
-                if !self.flow.is_settled() && !has_input(&self.stream) {
+                if !self.flow.is_settled() && !has_input(&*self.stream) {
                     self.flow.settle();
                 }
                 Poll::Pending

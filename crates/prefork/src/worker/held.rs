@@ -2,6 +2,7 @@
 
 use std::array::from_fn;
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::StatusCode;
@@ -76,9 +77,9 @@ impl HeldSockets {
     }
 
     /// Answers every request that has no byte of an answer yet: 504 to what runs, 503 to what waits, in the worker or unread.
-    /// Called by the watch thread when the loop is stuck, so nobody else reads or writes. Gives the number of those that
-    /// were unread.
-    pub(super) fn answer_all(&self) -> usize {
+    /// `taken` are connections that nobody may have looked at yet. Called by the watch thread when the loop is stuck, so
+    /// nobody else reads or writes. Gives the number of those that were unread.
+    pub(super) fn answer_all(&self, taken: &[std::net::TcpStream]) -> usize {
         for place in &self.held {
             let Ok(held) = place.try_lock() else { continue };
             let Some(Held { stream, flow, runs }) = &*held else { continue };
@@ -89,30 +90,35 @@ impl HeldSockets {
                 true => raw_refusal(StatusCode::GATEWAY_TIMEOUT, TIMED_OUT),
                 false => raw_refusal(StatusCode::SERVICE_UNAVAILABLE, NEVER_BEGUN),
             };
-            finish(stream, &answer);
+            finish(&**stream, &answer);
         }
-        let Ok(open) = self.open.try_lock() else { return 0 };
-        let answer = raw_refusal(StatusCode::SERVICE_UNAVAILABLE, NEVER_BEGUN);
-        let mut unread = 0;
+        let mut unread = taken.iter().filter(|stream| answer_unread(stream)).count();
+        let Ok(open) = self.open.try_lock() else { return unread };
         for (stream, flow) in open.by_number.values() {
             let (Some(stream), Some(flow)) = (stream.upgrade(), flow.upgrade()) else { continue };
-            if flow.is_at_rest() && has_input(&stream) {
-                discard(&stream);
-                finish(&stream, &answer);
-                unread += 1;
-            }
+            unread += usize::from(flow.is_at_rest() && answer_unread(&*stream));
         }
         unread
     }
 }
 
-fn finish(stream: &TcpStream, answer: &str) {
+/// Answers 503 to what nobody has read, if there is something.
+fn answer_unread(stream: impl AsFd + Copy) -> bool {
+    if !has_input(stream) {
+        return false;
+    }
+    discard(stream);
+    finish(stream, &raw_refusal(StatusCode::SERVICE_UNAVAILABLE, NEVER_BEGUN));
+    true
+}
+
+fn finish(stream: impl AsFd + Copy, answer: &str) {
     let _ = send(stream, answer.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     let _ = shutdown(stream, Shutdown::Write);
 }
 
 /// Reads what is there, a megabyte at most: unread bytes would turn the close into a reset, which overtakes the answer.
-fn discard(stream: &TcpStream) {
+fn discard(stream: impl AsFd + Copy) {
     let mut bytes = [0; 4096];
     for _ in 0..256 {
         match recv(stream, &mut bytes[..], RecvFlags::DONTWAIT) {

@@ -1,6 +1,6 @@
 //! The worker's second thread: it hears signals and the master's death also while the loop is stuck.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -56,15 +56,17 @@ pub(super) fn heard() -> SigSet {
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT, Signal::SIGUSR1].into_iter().collect()
 }
 
-/// Limits that run.
+/// What the thread has in hand: limits that run, and connections.
 #[derive(Default)]
-struct Limits {
+struct InHand {
     /// When the accept queue is emptied by this thread, if the loop has not done it.
     door: Option<Moment>,
     /// When the drain is over: what still runs is told so.
     drain: Option<Moment>,
     /// When the process ends, come what may.
     leave: Option<Moment>,
+    /// What this thread took from the accept queue in the loop's stead.
+    taken: Vec<TcpStream>,
 }
 
 impl Watch {
@@ -76,12 +78,12 @@ impl Watch {
     }
 
     fn run(self, signals: &SignalFd) {
-        let mut limits = Limits::default();
+        let mut in_hand = InHand::default();
         let mut orphan = false;
         loop {
             let now = sys::now();
-            self.keep(&mut limits, now);
-            let next = [limits.door, limits.drain, limits.leave].into_iter().flatten().min();
+            self.keep(&mut in_hand, now);
+            let next = [in_hand.door, in_hand.drain, in_hand.leave].into_iter().flatten().min();
             let wait = next.map(|at| at.since(now) + Duration::from_millis(1));
             let wait = wait.map_or(PollTimeout::NONE, |wait| wait.try_into().unwrap_or(PollTimeout::MAX));
             let mut sources = [
@@ -96,46 +98,46 @@ impl Watch {
             if sources.get(1).is_some_and(|lifeline| lifeline.any() == Some(true)) {
                 orphan = true;
                 tracing::warn!(slot = %self.slot, "the master is gone; this worker finishes what it has and leaves");
-                self.drain(true, &mut limits);
+                self.drain(true, &mut in_hand);
             }
             while let Ok(Some(info)) = signals.read_signal() {
-                self.hear(&info, orphan, &mut limits);
+                self.hear(&info, orphan, &mut in_hand);
             }
         }
     }
 
-    fn hear(&self, info: &siginfo, orphan: bool, limits: &mut Limits) {
+    fn hear(&self, info: &siginfo, orphan: bool, in_hand: &mut InHand) {
         match Signal::try_from(info.ssi_signo as i32) {
             Ok(Signal::SIGTERM) if orphan || self.board.is_to_drain(self.slot) => {
-                self.drain(orphan || self.board.is_stopping(), limits);
+                self.drain(orphan || self.board.is_stopping(), in_hand);
             }
             // Not the master's: it replaces a worker before it lets go of it.
             Ok(Signal::SIGTERM) => self.pipe.send(Message::Retire(Wish::ForeignTerm)),
             Ok(Signal::SIGINT | Signal::SIGQUIT) => exit_now(0),
             Ok(Signal::SIGABRT) => {
-                self.cut(Phase::Aborting);
-                limits.drain = Some(sys::now() + ABORT_DRAIN);
+                self.cut(Phase::Aborting, in_hand);
+                in_hand.drain = Some(sys::now() + ABORT_DRAIN);
             }
             _ => {}
         }
     }
 
-    fn drain(&self, stopping: bool, limits: &mut Limits) {
+    fn drain(&self, stopping: bool, in_hand: &mut InHand) {
         if !self.ready.load(Ordering::Acquire) {
             exit_now(0);
         }
         let now = sys::now();
         if self.control.advance(if stopping { Phase::Stopping } else { Phase::Draining }) {
-            limits.drain.get_or_insert(now + self.grace);
+            in_hand.drain.get_or_insert(now + self.grace);
         }
         if stopping {
-            limits.door.get_or_insert(now + DOOR);
+            in_hand.door.get_or_insert(now + DOOR);
         }
     }
 
     /// Moves on to `phase`, in which what holds the turn is answered 504 by the loop. If that is stuck, this thread answers,
     /// and ends the process.
-    fn cut(&self, phase: Phase) {
+    fn cut(&self, phase: Phase, in_hand: &InHand) {
         self.control.loop_answers.store(false, Ordering::Release);
         self.control.advance(phase);
         for _ in 0..4 {
@@ -144,33 +146,36 @@ impl Watch {
                 return;
             }
         }
-        let unread = self.sockets.answer_all();
+        let unread = self.sockets.answer_all(&in_hand.taken);
         let words = LastWords::read(self.board.cell(self.slot), sys::now());
         tracing::error!(slot = %self.slot, unread, "aborted while stuck: {words}");
         exit_now(EXIT_ABORTED);
     }
 
-    fn keep(&self, limits: &mut Limits, now: Moment) {
-        if limits.door.take_if(|at| now >= *at).is_some() {
-            self.close_doors();
+    fn keep(&self, in_hand: &mut InHand, now: Moment) {
+        if in_hand.door.take_if(|at| now >= *at).is_some() {
+            in_hand.taken = self.close_doors();
         }
-        if limits.drain.take_if(|at| now >= *at).is_some() {
-            self.cut(Phase::Cut);
-            limits.leave = Some(sys::now() + LAST_WRITES);
+        if in_hand.drain.take_if(|at| now >= *at).is_some() {
+            self.cut(Phase::Cut, in_hand);
+            in_hand.leave = Some(sys::now() + LAST_WRITES);
         }
-        if limits.leave.is_some_and(|at| now >= at) {
+        if in_hand.leave.is_some_and(|at| now >= at) {
             exit_now(0);
         }
     }
 
     /// The loop has had its time; if it is stuck, nobody would ever refuse a new connection. What is queued waits for
     /// the loop, which serves it should it come back.
-    fn close_doors(&self) {
+    fn close_doors(&self) -> Vec<TcpStream> {
+        let mut taken = Vec::new();
         for listener in self.listeners.iter().filter_map(Weak::upgrade) {
             for fresh in empty(&listener) {
+                taken.extend(fresh.0.try_clone());
                 let _ = self.leftovers.send(fresh);
             }
             let _ = rustix::net::shutdown(&*listener, rustix::net::Shutdown::Both);
         }
+        taken
     }
 }
