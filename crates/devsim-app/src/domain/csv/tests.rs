@@ -116,22 +116,6 @@ fn a_byte_order_mark_is_no_part_of_the_first_header() {
     assert_eq!(json("t\n\u{feff}1\n").unwrap()["data"], json!([{"t": "\u{feff}1"}]), "elsewhere it is data");
 }
 
-/// Not a test of correctness: `cargo test --release -p devsim-app -- --ignored --nocapture ten_megabytes`.
-#[test]
-#[ignore = "a measurement"]
-fn ten_megabytes() {
-    let row = b"2031-05-06T07:08:09,21.5,\"north, upper\",1013\n";
-    let mut file = b"time,temperature,place,pressure\n".to_vec();
-    while file.len() < 10 * 1024 * 1024 {
-        file.extend_from_slice(row);
-    }
-    let begun = std::time::Instant::now();
-    let table = Table::parse(file).unwrap();
-    let parsed = begun.elapsed();
-    let bytes: usize = table.into_json().map(|piece| piece.len()).sum();
-    println!("read in {parsed:?}, shown as {bytes} bytes after {:?}", begun.elapsed());
-}
-
 fn cell() -> impl Strategy<Value = String> {
     prop_oneof![
         "[ab,\"\r\n ;é😀]{0,8}".prop_map(String::from),
