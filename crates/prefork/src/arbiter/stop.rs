@@ -6,6 +6,7 @@ use crate::ids::{Moment, Slot};
 
 use super::action::{Action, Cause, Order, Report};
 use super::pool::{State, Worker};
+use super::reload::Reload;
 use super::{Actions, Arbiter, Phase};
 
 /// Between an abort or a quick stop and the kill.
@@ -25,6 +26,9 @@ impl Arbiter {
                 out.push(Action::CloseListeners);
             }
         }
+        // Whatever a reload has under way leads nowhere now; settings that are being read are not waited for.
+        self.reload = Reload::Idle;
+        self.reload_waits = false;
         out.push(Action::Report(Report::Stopping { quick }));
         if self.helper.is_some() {
             out.push(Action::KillHelper);

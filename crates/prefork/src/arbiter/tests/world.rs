@@ -13,6 +13,9 @@ use crate::ids::{Generation, Moment, Slot};
 use super::op::{Boot, Op};
 use super::referee::Rule;
 
+/// How long the master takes to read its file: signals may come meanwhile.
+const READING: Duration = Duration::from_millis(10);
+
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub(super) generation: Generation,
@@ -31,6 +34,8 @@ pub(super) struct World {
     pub(super) now: Moment,
     pub(super) processes: BTreeMap<Slot, Process>,
     helper: Option<Option<(Moment, ExitStatus)>>,
+    /// What the file says, once it is read.
+    reading: Option<(Moment, Event)>,
     last_tick: Moment,
     boot: Boot,
     prepare: Boot,
@@ -57,6 +62,7 @@ impl World {
             now,
             processes: BTreeMap::new(),
             helper: None,
+            reading: None,
             last_tick: now,
             boot: Boot::Takes { ms: 20 },
             prepare: Boot::Takes { ms: 20 },
@@ -199,12 +205,17 @@ impl World {
             let ready = process.ready_at.filter(|_| process.ready.is_none() && !process.deaf);
             [ready, process.dies_at.map(|(at, _)| at)].into_iter().flatten().min()
         });
-        workers.chain(self.helper.flatten().map(|(at, _)| at)).min()
+        let reading = self.reading.as_ref().map(|(at, _)| *at);
+        workers.chain(self.helper.flatten().map(|(at, _)| at)).chain(reading).min()
     }
 
     /// Everything that is due.
     fn happen(&mut self) {
         while self.exit.is_none() {
+            if let Some((_, read)) = self.reading.take_if(|(at, _)| *at <= self.now) {
+                self.tell(read);
+                continue;
+            }
             if let Some(Some((at, status))) = self.helper
                 && at <= self.now
             {
@@ -239,19 +250,22 @@ impl World {
             }
             match action {
                 Action::Prepare(_) => {
+                    if self.arbiter.is_stopping() {
+                        self.broke(Rule::Ends, "a preparation began in a stop");
+                    }
                     self.helper = Some(self.fate(self.prepare));
                     self.fault_before_ready |= self.prepare == Boot::Hangs && !self.ever_ready;
                 }
                 Action::KillHelper => self.helper = Some(Some((self.now, ExitStatus::Signal(9)))),
                 Action::Spawn { slot, generation } => self.spawn(slot, generation),
                 Action::Signal(slot, order) => self.order(slot, order),
-                Action::ReadSettings { .. } => match self.file {
-                    Some(workers) => {
-                        let policy = Policy { workers, ..self.arbiter.policy().clone() };
-                        self.tell(Event::SettingsAccepted(policy));
-                    }
-                    None => self.tell(Event::SettingsRefused),
-                },
+                Action::ReadSettings { .. } => {
+                    let accepted = |workers| {
+                        Event::SettingsAccepted(Policy { workers, ..self.arbiter.policy().clone() })
+                    };
+                    let read = self.file.map_or(Event::SettingsRefused, accepted);
+                    self.reading = Some((self.now + READING, read));
+                }
                 Action::Report(report) => self.hear(&report),
                 Action::Promote(_) | Action::Discard(_) | Action::CloseListeners => {}
                 Action::Exit(code) => {
