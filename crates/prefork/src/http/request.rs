@@ -101,6 +101,7 @@ impl<A: App> Handling<A> {
         };
         held.runs(self.turn.is_single());
         socket.runs();
+        self.recycling.count();
 
         let mut service = self.service.clone();
         let call = async {
@@ -115,7 +116,6 @@ impl<A: App> Handling<A> {
         let status = result.as_ref().map_or_else(|Refused(status, _)| *status, Response::status);
         held.finished(status.as_u16());
         drop((socket, permit));
-        self.recycling.served();
         result
     }
 

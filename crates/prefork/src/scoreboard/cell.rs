@@ -147,8 +147,11 @@ pub(crate) struct HeldRequest {
     /// `None` when every place was taken: it is counted, but not shown.
     index: Option<usize>,
     began: Moment,
+    runs: bool,
     /// Whether the cell says that it holds the turn.
     watched: bool,
+    /// What it was answered. A handler that panics says nothing, and its client gets 500.
+    status: u16,
 }
 
 impl Tenant {
@@ -190,7 +193,7 @@ impl Tenant {
                 record.path.write(path);
             });
         }
-        HeldRequest { cell: self.cell, index, began, watched: false }
+        HeldRequest { cell: self.cell, index, began, runs: false, watched: false, status: 500 }
     }
 }
 
@@ -203,6 +206,7 @@ impl HeldRequest {
     pub(crate) fn runs(&mut self, watched: bool) {
         self.began = sys::now();
         let nanos = self.began.as_nanos();
+        self.runs = true;
         self.watched = watched;
         if watched {
             self.cell.turn.store(nanos, Ordering::Relaxed);
@@ -216,17 +220,21 @@ impl HeldRequest {
     }
 
     /// Its handler is done: the turn is free, and the request counted.
-    pub(crate) fn finished(self, status: u16) {
+    pub(crate) fn finished(mut self, status: u16) {
+        self.status = status;
+    }
+
+    fn count(&self) {
         let took = sys::now().since(self.began).as_nanos() as u64;
         count(&self.cell.requests, 1);
-        count(&self.cell.errors, u64::from(status >= 500));
+        count(&self.cell.errors, u64::from(self.status >= 500));
         let class = (u64::BITS - (took / 1_000).leading_zeros()) as usize;
         count(&self.cell.latency[class.min(CLASSES - 1)], 1);
         let Some(held) = self.record() else { return };
         let next = self.cell.next_finished.load(Ordering::Relaxed);
         self.cell.next_finished.store(next.wrapping_add(1), Ordering::Relaxed);
         self.cell.finished[next as usize % FINISHED].write(|record| {
-            record.state.store(u32::from(status), Ordering::Relaxed);
+            record.state.store(u32::from(self.status), Ordering::Relaxed);
             record.since.store(held.since.load(Ordering::Relaxed), Ordering::Relaxed);
             record.took.store(took, Ordering::Relaxed);
             record.id.store(held.id.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -238,6 +246,9 @@ impl HeldRequest {
 
 impl Drop for HeldRequest {
     fn drop(&mut self) {
+        if self.runs {
+            self.count();
+        }
         if self.watched {
             self.cell.turn.store(0, Ordering::Relaxed);
         }

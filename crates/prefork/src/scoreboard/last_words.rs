@@ -92,6 +92,19 @@ mod tests {
     }
 
     #[test]
+    fn a_request_whose_handler_panics_is_a_500_and_one_that_never_ran_is_not_counted() {
+        let cell = Cell::for_test();
+        let tenant = Tenant::move_in(cell, Pid(7), Generation(1));
+        drop(tenant.hold("GET", "/waited", 1));
+        let mut panicking = tenant.hold("GET", "/panicked", 2);
+        panicking.runs(true);
+        drop(panicking);
+        let words = LastWords::read(cell, crate::sys::now()).to_string();
+        assert!(words.contains("finished last: GET /panicked 500 in"), "{words}");
+        assert_eq!((cell.requests(), cell.turn()), (1, None));
+    }
+
+    #[test]
     fn a_new_tenant_inherits_counters_but_no_requests() {
         let cell = Cell::for_test();
         let tenant = Tenant::move_in(cell, Pid(7), Generation(1));

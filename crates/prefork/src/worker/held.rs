@@ -1,4 +1,4 @@
-//! The sockets of the requests that a worker holds, for the moment when its loop is stuck.
+//! Who is connected, and whose request is held: for the moment when the loop is stuck and somebody else has to answer.
 
 use std::array::from_fn;
 use std::collections::BTreeMap;

@@ -22,8 +22,8 @@ impl Recycling {
         Self { pipe, quota, served: AtomicU64::new(0) }
     }
 
-    /// A request was served; at the quota, the worker asks for its replacement and serves on until it is there.
-    pub(crate) fn served(&self) {
+    /// A request has its turn, however it ends; at the quota, the worker asks for its replacement and serves on until it is there.
+    pub(crate) fn count(&self) {
         if Some(self.served.fetch_add(1, Ordering::Relaxed) + 1) == self.quota {
             self.pipe.send(Message::Retire(Wish::MaxRequests));
         }
