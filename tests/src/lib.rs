@@ -16,4 +16,4 @@ pub use hammer::Hammer;
 pub use processes::{children, descriptors, is_alive, threads};
 pub use rustix::process::Signal;
 pub use server::{Ended, Server, Setup};
-pub use wait::{PATIENCE, until, within};
+pub use wait::{PATIENCE, skipped, until, within};

@@ -51,8 +51,7 @@ fn signals_that_were_ignored_at_the_start_are_heard_all_the_same() {
 fn workers_drop_to_the_user_and_group_for_good() {
     let config = "[server]\nworkers = 1\nuser = \"nobody\"\nrequest_buffer_dir = \"/var/tmp\"\n";
     if !rustix::process::geteuid().is_root() {
-        println!("SKIPPED: only root can become somebody else");
-        return;
+        return kit::skipped("only root can become somebody else");
     }
     let server = Server::echo(config).start();
     let worker = *server.wait_for_workers(1).first().expect("a worker");
