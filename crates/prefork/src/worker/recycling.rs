@@ -11,7 +11,7 @@ use super::pipe::{MasterPipe, Message};
 pub(crate) struct Recycling {
     pipe: Arc<MasterPipe>,
     quota: Option<u64>,
-    served: AtomicU64,
+    begun: AtomicU64,
 }
 
 impl Recycling {
@@ -19,12 +19,12 @@ impl Recycling {
     pub(super) fn new(pipe: Arc<MasterPipe>, most: u64, jitter: u64, random: u64) -> Self {
         let extra = jitter.checked_add(1).map_or(random, |range| random % range);
         let quota = (most > 0).then(|| most.saturating_add(extra));
-        Self { pipe, quota, served: AtomicU64::new(0) }
+        Self { pipe, quota, begun: AtomicU64::new(0) }
     }
 
     /// A request has its turn, however it ends; at the quota, the worker asks for its replacement and serves on until it is there.
     pub(crate) fn count(&self) {
-        if Some(self.served.fetch_add(1, Ordering::Relaxed) + 1) == self.quota {
+        if Some(self.begun.fetch_add(1, Ordering::Relaxed) + 1) == self.quota {
             self.pipe.send(Message::Retire(Wish::MaxRequests));
         }
     }
