@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::PATIENCE;
-use crate::kernel::unread_at_the_other_end;
+use crate::kernel;
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -78,8 +78,7 @@ impl Connection {
 
     /// Whether the server has read all that was sent.
     pub fn is_read(&self) -> bool {
-        let unread = unread_at_the_other_end(&self.stream).expect("the kernel tells of its sockets");
-        unread == Some(0)
+        kernel::is_read(&self.stream).expect("the kernel tells of its sockets")
     }
 
     /// Asks for a path and reads the answer; the connection stays open if the server lets it.

@@ -16,24 +16,35 @@ const NLM_F_REQUEST: u16 = 1;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const ESTABLISHED: u8 = 1;
 
-/// How many bytes the program at the other end, which is on this machine too, has not read yet; `None` while that end is
-/// not established: before the first bytes, where the kernel defers the accept (tcp(7), TCP_DEFER_ACCEPT), and after its
-/// close.
+/// Whether the program at the other end, which is on this machine too, has read all that was sent to it. Not while that end
+/// is not established: before the first bytes, where the kernel defers the accept (tcp(7), TCP_DEFER_ACCEPT), and after
+/// its close.
+///
+/// A busy kernel delivers later than `send` returns, even on loopback: only what this end knows to be acknowledged has
+/// arrived, and can be missing from the other end's queue because it was read.
+pub(crate) fn is_read(stream: &TcpStream) -> io::Result<bool> {
+    let (here, there) = (stream.local_addr()?, stream.peer_addr()?);
+    Ok(queues(here, there)?.is_some_and(|(_, unacknowledged)| unacknowledged == 0)
+        && queues(there, here)?.is_some_and(|(unread, _)| unread == 0))
+}
+
+/// What waits in an established connection's receive queue and in its send queue, in bytes.
 ///
 /// It is asked over netlink (sock_diag(7)): `/proc/net/tcp` tells the same, after the tens of thousands of connections
 /// that other tests have closed.
-pub(crate) fn unread_at_the_other_end(stream: &TcpStream) -> io::Result<Option<u32>> {
+fn queues(from: SocketAddr, to: SocketAddr) -> io::Result<Option<(u32, u32)>> {
     let protocol = Some(Protocol::from(NETLINK_SOCK_DIAG));
     let mut kernel = Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, protocol)?;
-    kernel.send(&question(stream.peer_addr()?, stream.local_addr()?))?;
+    kernel.send(&question(from, to))?;
     let mut answer = [0; 512];
     let count = kernel.read(&mut answer)?;
-    // struct nlmsghdr (16 bytes), then struct inet_diag_msg: family, state, ..., the ids (48), a timer, the receive queue.
+    // struct nlmsghdr (16 bytes), then struct inet_diag_msg: family, state, ..., the ids (48), a timer, the two queues.
     let answer = answer.get(..count).unwrap_or_default();
     if answer.get(17) != Some(&ESTABLISHED) {
         return Ok(None);
     }
-    Ok(answer.get(72..76).and_then(|queue| Some(u32::from_ne_bytes(queue.try_into().ok()?))))
+    let number = |at: usize| Some(u32::from_ne_bytes(answer.get(at..at + 4)?.try_into().ok()?));
+    Ok(number(72).zip(number(76)))
 }
 
 /// struct nlmsghdr and struct inet_diag_req_v2, for the one connection between these addresses.

@@ -181,6 +181,11 @@ impl Server {
         said.lines().find(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned)
     }
 
+    /// The line with all of these words: waited for, as who says it may say it after what it tells of was seen.
+    pub fn wait_for_line(&self, words: &[&str]) -> String {
+        self.wait_for(&format!("a line with {words:?}"), |server| server.line_with(words))
+    }
+
     /// The process ids of its workers. (The master has other children: those that prepare the application.)
     pub fn workers(&self) -> BTreeSet<i32> {
         self.living(&Workers::told_in(&self.said()).booted)

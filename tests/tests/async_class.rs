@@ -26,6 +26,6 @@ fn everybody_whom_a_blocked_worker_holds_is_told() {
     }
     server.wait_for_others(&before, 1);
     for path in ["GET /held/0", "GET /held/3", "GET /blocking"] {
-        assert!(server.line_with(&["given up", path]).is_some(), "{path} is not in\n{}", server.said());
+        server.wait_for_line(&["given up", path]);
     }
 }

@@ -16,7 +16,7 @@ fn a_worker_without_descriptors_waits_for_some_says_so_once_and_serves_on() {
             client
         })
         .collect();
-    server.wait_for("the complaint", |server| server.line_with(&["WARNING", "cannot accept"]));
+    server.wait_for_line(&["WARNING", "cannot accept"]);
     drop(crowd);
     for _ in 0..20 {
         assert_eq!(server.get("/").status, 200);

@@ -103,7 +103,7 @@ fn a_worker_that_does_not_leave_is_cut_at_graceful_timeout_and_the_reload_ends()
     server.signal(Signal::HUP);
     server.wait_for_others(&before, 1);
     assert_eq!(blocked.answer().expect("an answer").status, 504, "it was cut, and told");
-    server.wait_for("its last words", |server| server.line_with(&["GET /blocked/in/a/reload"]));
+    server.wait_for_line(&["GET /blocked/in/a/reload"]);
 }
 
 #[test]

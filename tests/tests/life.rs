@@ -11,8 +11,7 @@ fn a_killed_worker_is_replaced_and_its_last_words_are_one_line() {
         server.signal_worker(*worker, Signal::KILL);
     }
     server.wait_for_others(&before, 2);
-    let words = server.line_with(&["ended by SIGKILL", "GET /what/was/it?id=7", "request "]);
-    assert!(words.is_some(), "{}", server.said());
+    server.wait_for_line(&["ended by SIGKILL", "GET /what/was/it?id=7", "request "]);
     assert_eq!(server.get("/").status, 200);
 }
 
@@ -30,7 +29,7 @@ fn a_worker_that_exits_or_aborts_in_a_request_is_replaced() {
             let workers = server.workers();
             (workers.len() == 2 && workers != before).then_some(())
         });
-        server.wait_for("last words", |server| server.line_with(&[word, &format!("GET /?{how}")]));
+        server.wait_for_line(&[word, &format!("GET /?{how}")]);
         assert_eq!(server.get("/").status, 200);
     }
 }
@@ -44,8 +43,8 @@ fn a_panic_in_a_handler_is_a_500_with_the_requests_number_and_the_worker_serves_
     let text = answer.json()["error"].as_str().unwrap_or_default().to_owned();
     let number = text.rsplit(' ').next().unwrap_or_default();
     assert_eq!(number.len(), 16, "{text}");
-    server.wait_for("the panic in the log", |server| server.line_with(&["panic", "x-echo-panic"]));
-    server.wait_for("its number in the log", |server| server.line_with(&[number]));
+    server.wait_for_line(&["panic", "x-echo-panic"]);
+    server.wait_for_line(&[number]);
     assert_eq!(server.get("/").status, 200);
     assert_eq!(server.workers(), before);
 }
@@ -66,7 +65,7 @@ fn a_request_that_blocks_for_too_long_gets_504_and_siblings_serve_meanwhile() {
         (workers.len() == 2 && workers != before).then_some(workers)
     });
     assert_eq!(before.intersection(&after).count(), 1, "only the stuck worker is replaced");
-    assert!(server.line_with(&["given up", "GET /stuck/here", "running for"]).is_some(), "{}", server.said());
+    server.wait_for_line(&["given up", "GET /stuck/here", "running for"]);
 }
 
 #[test]
@@ -96,7 +95,7 @@ fn who_stands_behind_a_blocked_request_is_told() {
         assert_eq!(connection.answer().expect("an answer, not a reset").status, 503);
         assert_eq!(connection.to_the_end().expect("an end without a reset"), b"");
     }
-    assert!(server.line_with(&["aborted while stuck", "unread=12"]).is_some(), "{}", server.said());
+    server.wait_for_line(&["aborted while stuck", "unread=12"]);
 }
 
 #[test]
@@ -104,7 +103,7 @@ fn a_stopped_worker_is_replaced_after_the_timeout() {
     let server = Server::echo("[server]\nworkers = 2\ntimeout = 1\n").start();
     server.wait_for_workers(2);
     server.lose_a_worker(Signal::STOP, 2);
-    assert!(server.line_with(&["given up", "no heartbeat"]).is_some(), "{}", server.said());
+    server.wait_for_line(&["given up", "no heartbeat"]);
 }
 
 #[test]
@@ -121,7 +120,7 @@ fn a_machine_that_slept_blames_nobody() {
         server.signal_worker(*worker, Signal::CONT);
     }
     server.signal(Signal::CONT);
-    server.wait_for("the master to notice", |server| server.line_with(&["did not run for"]));
+    server.wait_for_line(&["did not run for"]);
     // Two timeouts later everybody would have been judged.
     let judged =
         kit::within(std::time::Duration::from_millis(2500), || (server.workers() != workers).then_some(()));
@@ -154,7 +153,7 @@ fn a_term_to_a_worker_asks_for_its_replacement_and_fails_nobody() {
     }
     server.wait_for_others(&before, 2);
     hammer.verdict();
-    assert!(server.line_with(&["retires", "somebody sent it SIGTERM"]).is_some(), "{}", server.said());
+    server.wait_for_line(&["retires", "somebody sent it SIGTERM"]);
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn a_reload_whose_preparation_hangs_keeps_the_pool() {
     let before = server.wait_for_workers(1);
     let lock = lock(&folder);
     server.reconfigure("[server]\nworkers = 1\nboot_timeout = 0.5\n");
-    server.wait_for("the refusal", |server| server.line_with(&["reload", "refused", "boot_timeout"]));
+    server.wait_for_line(&["reload", "refused", "boot_timeout"]);
     assert_eq!(server.get("/api/health").status, 200);
     assert_eq!(server.wait_for_workers(1), before);
     drop(lock);

@@ -9,7 +9,7 @@ fn recycling_fails_no_request_and_boots_the_replacement_first() {
     let before = server.wait_for_workers(2);
     let hammer = server.hammer();
     server.wait_for_others(&before, 2);
-    hammer.strike(400);
+    hammer.strike(600);
     hammer.verdict();
     assert!(server.said().matches("it has served max_requests").count() >= 6, "{}", server.said());
 }

@@ -9,7 +9,7 @@ fn a_reload_replaces_every_worker_takes_new_settings_and_fails_no_request() {
     let hammer = server.hammer();
     server.reconfigure("[server]\nworkers = 4\n");
     server.wait_for_others(&before, 4);
-    server.wait_for("the end of the reload", |server| server.line_with(&["reload", "serves alone"]));
+    server.wait_for_line(&["reload", "serves alone"]);
     hammer.verdict();
 }
 
@@ -18,9 +18,9 @@ fn a_reload_with_a_broken_file_names_every_problem_and_keeps_the_pool() {
     let server = Server::echo("[server]\nworkers = 2\n").start();
     let before = server.wait_for_workers(2);
     server.reconfigure("[server]\nworkers = 2\nworkerz = 4\ntimeout = -1\n");
-    server.wait_for("the refusal", |server| server.line_with(&["reload", "refused"]));
+    server.wait_for_line(&["reload", "refused"]);
     for words in [["devsim.toml:3", "workerz"], ["devsim.toml:4", "timeout"]] {
-        assert!(server.line_with(&words).is_some(), "{}", server.said());
+        server.wait_for_line(&words);
     }
     assert_eq!(server.workers(), before);
     server.reconfigure("[server]\nworkers = 3\n");
@@ -33,7 +33,7 @@ fn a_reload_to_workers_that_cannot_boot_keeps_the_pool() {
     let before = server.wait_for_workers(2);
     let hammer = server.hammer();
     server.reconfigure("[server]\nworkers = 2\nraw_env = [\"ECHO_BOOT=fail\"]\n");
-    server.wait_for("the refusal", |server| server.line_with(&["reload", "refused", "exit status 4"]));
+    server.wait_for_line(&["reload", "refused", "exit status 4"]);
     hammer.strike(50);
     assert_eq!(server.workers(), before);
     // A worker that is lost now comes back with the old settings.
@@ -58,7 +58,7 @@ fn a_reload_whose_first_worker_dies_at_once_keeps_the_pool() {
         server.signal_worker(young, Signal::KILL);
         server.wait_for("its end", |server| (!server.workers().contains(&young)).then_some(()));
     }
-    server.wait_for("the refusal", |server| server.line_with(&["reload", "refused", "SIGKILL"]));
+    server.wait_for_line(&["reload", "refused", "SIGKILL"]);
     assert_eq!(server.workers(), before);
 }
 
@@ -150,5 +150,5 @@ fn a_reload_keeps_what_ttin_did_unless_the_file_says_another_number() {
 fn settings_that_need_a_restart_are_named() {
     let server = Server::echo("[server]\nworkers = 1\n").start();
     server.reconfigure("[server]\nworkers = 1\nbacklog = 7\n");
-    server.wait_for("the warning", |server| server.line_with(&["WARNING", "backlog", "restart"]));
+    server.wait_for_line(&["WARNING", "backlog", "restart"]);
 }

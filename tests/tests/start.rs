@@ -52,7 +52,7 @@ fn a_preparation_that_fails_ends_with_1_and_its_words() {
 fn it_says_where_it_serves_and_what_to_try() {
     let server = Server::devsim("[server]\nworkers = 1\n").start();
     let address = server.address().to_string();
-    server.wait_for("the announcement", |server| server.line_with(&["try: curl", &address]));
+    server.wait_for_line(&["try: curl", &address]);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn term_gives_up_at_graceful_timeout() {
     assert_eq!(server.wait_for_end(), Some(0));
     let took = begun.elapsed();
     assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(10), "{took:?}");
-    assert!(server.line_with(&["GET /blocked"]).is_some(), "{}", server.said());
+    server.wait_for_line(&["GET /blocked"]);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_graceful_stop_kills_who_cannot_hear_it_after_graceful_timeout() {
     server.signal_worker(worker, Signal::STOP);
     server.signal(Signal::TERM);
     assert_eq!(server.wait_for_end(), Some(0));
-    assert!(server.line_with(&["SIGKILL", "graceful_timeout"]).is_some(), "{}", server.said());
+    server.wait_for_line(&["SIGKILL", "graceful_timeout"]);
 }
 
 #[test]

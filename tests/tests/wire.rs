@@ -177,11 +177,11 @@ fn a_body_that_does_not_come_in_time_gets_408() {
 
 #[test]
 fn an_idle_connection_is_closed_after_keepalive_and_not_before() {
-    let server = Server::echo("[server]\nworkers = 1\nkeepalive = 1\n").start();
+    let server = Server::echo("[server]\nworkers = 1\nkeepalive = 2\n").start();
     let mut connection = server.connect();
     for _ in 0..3 {
         connection.get("/", "").expect("an answer");
-        // Nothing, and no end either, for most of the time that it may be idle.
+        // Nothing, and no end either, for a good part of the time that it may be idle.
         connection.patience(Duration::from_millis(600)).expect("a time limit");
         let error = connection.answer().expect_err("nothing comes");
         assert_ne!(error.kind(), std::io::ErrorKind::UnexpectedEof, "closed too soon");
