@@ -99,6 +99,25 @@ fn who_stands_behind_a_blocked_request_is_told() {
 }
 
 #[test]
+fn a_second_abort_cuts_nothing_that_began_after_the_first() {
+    let server = Server::echo("[server]\nworkers = 1\n").start();
+    let before = server.wait_for_workers(1);
+    let worker = *before.first().expect("a worker");
+    let mut behind = server.connect();
+    behind.get("/", "").expect("an answer");
+    let mut held = server.occupy("x-echo-sleep: 60\r\n", "/held");
+    behind
+        .send("GET /behind HTTP/1.1\r\nHost: x\r\nx-echo-sleep: 0.6\r\n\r\n")
+        .expect("a request can be sent");
+    server.wait_until_read(&behind);
+    server.signal_worker(worker, Signal::ABORT);
+    assert_eq!(held.answer().expect("an answer").status, 504);
+    server.signal_worker(worker, Signal::ABORT);
+    assert_eq!(behind.answer().expect("an answer").status, 200);
+    server.wait_for_others(&before, 1);
+}
+
+#[test]
 fn a_stopped_worker_is_replaced_after_the_timeout() {
     let server = Server::echo("[server]\nworkers = 2\ntimeout = 1\n").start();
     server.wait_for_workers(2);

@@ -115,8 +115,9 @@ impl Watch {
             Ok(Signal::SIGTERM) => self.pipe.send(Message::Retire(Wish::ForeignTerm)),
             Ok(Signal::SIGINT | Signal::SIGQUIT) => exit_now(0),
             Ok(Signal::SIGABRT) => {
-                self.cut(Phase::Aborting, in_hand);
-                in_hand.drain = Some(sys::now() + ABORT_DRAIN);
+                if self.cut(Phase::Aborting, in_hand) {
+                    in_hand.drain = Some(sys::now() + ABORT_DRAIN);
+                }
             }
             _ => {}
         }
@@ -136,14 +137,16 @@ impl Watch {
     }
 
     /// Moves on to `phase`, in which what holds the turn is answered 504 by the loop. If that is stuck, this thread answers,
-    /// and ends the process.
-    fn cut(&self, phase: Phase, in_hand: &InHand) {
+    /// and ends the process. Says whether that was a step: a second abort is none, and the loop has answered to the first.
+    fn cut(&self, phase: Phase, in_hand: &InHand) -> bool {
         self.control.loop_answers.store(false, Ordering::Release);
-        self.control.advance(phase);
+        if !self.control.advance(phase) {
+            return false;
+        }
         for _ in 0..4 {
             thread::sleep(ANSWER / 4);
             if self.control.loop_answers.load(Ordering::Acquire) {
-                return;
+                return true;
             }
         }
         let unread = self.sockets.answer_all(&in_hand.taken);
