@@ -77,7 +77,7 @@ impl Connection {
     }
 
     /// Whether the server has read all that was sent.
-    pub fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         kernel::is_read(&self.stream).expect("the kernel tells of its sockets")
     }
 

@@ -262,14 +262,31 @@ impl Server {
         connection.to_the_end().unwrap_or_default()
     }
 
+    /// A new connection on which these bytes were sent, and read by a worker.
+    pub fn begin(&self, bytes: impl AsRef<[u8]>) -> Connection {
+        let mut connection = self.connect();
+        connection.send(bytes).expect("bytes can be sent");
+        self.wait_until_read(&connection);
+        connection
+    }
+
+    /// Waits until a worker has read all that was sent on a connection.
+    pub fn wait_until_read(&self, connection: &Connection) {
+        self.wait_for("the bytes to be read", |_| connection.is_read().then_some(()));
+    }
+
     /// A request that keeps its worker busy; given back once a worker has read it, so that it surely does.
     pub fn occupy(&self, how: &str, path: &str) -> Connection {
-        let mut connection = self.connect();
-        connection
-            .send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n"))
-            .expect("a request can be sent");
-        self.wait_for("the request's turn", |_| connection.is_read().then_some(()));
-        connection
+        self.begin(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n"))
+    }
+
+    /// Waits until every reload that was asked for has ended well.
+    pub fn wait_for_the_last_reload(&self) {
+        self.wait_for("the last reload's end", |server| {
+            let said = server.said();
+            let (begun, ended) = (said.matches(" begins").count(), said.matches("serves alone").count());
+            (begun == ended && !said.ends_with("follows it\n")).then_some(())
+        });
     }
 
     /// Clients of both kinds that never rest.

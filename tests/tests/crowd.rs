@@ -42,11 +42,7 @@ fn every_kind_of_change_at_once_fails_no_request_and_ends_whole() {
         hammer.strike(60);
     }
     server.reconfigure(&config(3));
-    server.wait_for("the last reload's end", |server| {
-        let said = server.said();
-        let (begun, ended) = (said.matches(" begins").count(), said.matches("serves alone").count());
-        (begun == ended && !said.ends_with("follows it\n")).then_some(())
-    });
+    server.wait_for_the_last_reload();
     hammer.verdict();
     server.wait_for_others(&before, 3);
 }

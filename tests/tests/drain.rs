@@ -17,9 +17,7 @@ fn stop_taking(server: &Server) {
 #[test]
 fn a_request_whose_head_is_half_sent_at_the_stop_is_answered() {
     let mut server = one_worker("");
-    let mut client = server.connect();
-    client.send("GET /half HTTP/1.1\r\nHos").expect("half a head");
-    server.wait_for("the half to be read", |_| client.is_read().then_some(()));
+    let mut client = server.begin("GET /half HTTP/1.1\r\nHos");
     stop_taking(&server);
     client.send("t: x\r\n\r\n").expect("the other half");
     let answer = client.answer().expect("an answer");
@@ -30,9 +28,7 @@ fn a_request_whose_head_is_half_sent_at_the_stop_is_answered() {
 #[test]
 fn an_upload_that_is_under_way_at_the_stop_is_taken_whole() {
     let mut server = one_worker("");
-    let mut client = server.connect();
-    client.send("POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc").expect("half a body");
-    server.wait_for("the half to be read", |_| client.is_read().then_some(()));
+    let mut client = server.begin("POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc");
     stop_taking(&server);
     client.send("def").expect("the other half");
     let answer = client.answer().expect("an answer");
@@ -44,9 +40,7 @@ fn an_upload_that_is_under_way_at_the_stop_is_taken_whole() {
 #[test]
 fn a_large_answer_that_is_under_way_at_the_stop_arrives_whole() {
     let mut server = one_worker("keepalive = 1\n");
-    let mut client = server.connect();
-    client.send("GET /big?x-echo-size=30000000 HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
-    server.wait_for("the request to be read", |_| client.is_read().then_some(()));
+    let mut client = server.begin("GET /big?x-echo-size=30000000 HTTP/1.1\r\nHost: x\r\n\r\n");
     stop_taking(&server);
     assert_eq!(client.answer().expect("an answer").body.len(), 30_000_000);
     assert_eq!(server.wait_for_end(), Some(0));
@@ -55,10 +49,7 @@ fn a_large_answer_that_is_under_way_at_the_stop_arrives_whole() {
 #[test]
 fn a_client_that_left_in_the_middle_of_its_upload_holds_up_no_stop() {
     let mut server = one_worker("");
-    let mut client = server.connect();
-    client.send("POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 600000\r\n\r\nabc").expect("half a body");
-    server.wait_for("the half to be read", |_| client.is_read().then_some(()));
-    drop(client);
+    drop(server.begin("POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 600000\r\n\r\nabc"));
     let begun = Instant::now();
     server.signal(Signal::TERM);
     assert_eq!(server.wait_for_end(), Some(0));
@@ -159,7 +150,7 @@ fn a_request_that_waits_when_the_grace_is_over_is_told_and_never_begins() {
     waiting
         .send("GET /waiting HTTP/1.1\r\nHost: x\r\nx-echo-exit: 9\r\n\r\n")
         .expect("a request can be sent");
-    server.wait_for("the request to be read", |_| waiting.is_read().then_some(()));
+    server.wait_until_read(&waiting);
     server.signal(Signal::TERM);
     assert_eq!(running.answer().expect("an answer").status, 504);
     assert_eq!(waiting.answer().expect("an answer").status, 503);

@@ -84,10 +84,7 @@ fn a_storm_of_reloads_fails_no_request_and_ends() {
         hammer.strike(20);
     }
     server.wait_for_others(&before, 2);
-    server.wait_for("the last reload's end", |server| {
-        let said = server.said();
-        (said.matches(" begins").count() == said.matches("serves alone").count()).then_some(())
-    });
+    server.wait_for_the_last_reload();
     hammer.verdict();
 }
 
