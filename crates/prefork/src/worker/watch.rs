@@ -114,10 +114,8 @@ impl Watch {
             // Not the master's: it replaces a worker before it lets go of it.
             Ok(Signal::SIGTERM) => self.pipe.send(Message::Retire(Wish::ForeignTerm)),
             Ok(Signal::SIGINT | Signal::SIGQUIT) => exit_now(0),
-            Ok(Signal::SIGABRT) => {
-                if self.cut(Phase::Aborting, in_hand) {
-                    in_hand.drain = Some(sys::now() + ABORT_DRAIN);
-                }
+            Ok(Signal::SIGABRT) if self.cut(Phase::Aborting, in_hand) => {
+                in_hand.drain = Some(sys::now() + ABORT_DRAIN);
             }
             _ => {}
         }
