@@ -284,7 +284,7 @@ impl Server {
     pub fn wait_for_the_last_reload(&self) {
         self.wait_for("the last reload's end", |server| {
             let said = server.said();
-            let (begun, ended) = (said.matches(" begins").count(), said.matches("serves alone").count());
+            let (begun, ended) = (said.matches(" begins").count(), said.matches("has taken over").count());
             (begun == ended && !said.ends_with("follows it\n")).then_some(())
         });
     }
@@ -314,6 +314,14 @@ impl Server {
     pub fn signal_worker(&self, worker: i32, signal: Signal) {
         assert!(children(self.pid()).contains(&worker), "{worker} is no worker of this server");
         signal_to(worker, signal);
+    }
+
+    /// Sends one of its workers a signal that has no name.
+    pub fn signal_worker_by_number(&self, worker: i32, number: i32) {
+        assert!(children(self.pid()).contains(&worker), "{worker} is no worker of this server");
+        let command = format!("kill -{number} {worker}");
+        let status = Command::new("sh").args(["-c", &command]).status().expect("a shell can be started");
+        assert!(status.success(), "{command}: {status}");
     }
 
     /// Sends one of so many workers a signal that ends it sooner or later, and waits until all of them serve again, with

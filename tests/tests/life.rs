@@ -1,5 +1,7 @@
 //! Workers die in every way, and the pool is whole again.
 
+use std::collections::BTreeSet;
+
 use kit::{Server, Signal, descriptors, until};
 
 #[test]
@@ -32,6 +34,17 @@ fn a_worker_that_exits_or_aborts_in_a_request_is_replaced() {
         server.wait_for_line(&[word, &format!("GET /?{how}")]);
         assert_eq!(server.get("/").status, 200);
     }
+}
+
+#[test]
+fn a_worker_that_a_nameless_signal_ends_is_replaced_and_holds_up_no_stop() {
+    let mut server = Server::echo("[server]\nworkers = 2\n").start();
+    let victim = *server.wait_for_workers(2).first().expect("a worker");
+    server.signal_worker_by_number(victim, 37); // a real-time one
+    server.wait_for_others(&BTreeSet::from([victim]), 2);
+    server.wait_for_line(&["ended by signal 37"]);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_for_end(), Some(0));
 }
 
 #[test]
