@@ -16,6 +16,7 @@
 //! | `x-echo-eat: MB` | keeps so much memory |
 //!
 //! `ECHO_BOOT=fail` in the environment makes workers fail to boot, `ECHO_BOOT=slow=S` makes them take S seconds.
+//! `ECHO_PREPARE=fail`, `panic` or `slow=S` does the same to the preparation that comes before them.
 
 use std::pin::Pin;
 use std::process::{ExitCode, Termination};
@@ -42,17 +43,31 @@ impl App for Echo {
     type Service = Service;
     type Answer = Answer;
 
+    fn prepare(&self) -> Result<(), BoxError> {
+        if let Some(wait) = told_by("ECHO_PREPARE")? {
+            std::thread::sleep(wait);
+        }
+        Ok(())
+    }
+
     async fn build(&self, _: Context) -> Result<Service, BoxError> {
-        match std::env::var("ECHO_BOOT").ok().as_deref() {
-            Some("fail") => return Err("ECHO_BOOT=fail: told to fail".into()),
-            Some(boot) => {
-                if let Some(seconds) = boot.strip_prefix("slow=") {
-                    tokio::time::sleep(Duration::try_from_secs_f64(seconds.parse()?)?).await;
-                }
-            }
-            None => {}
+        if let Some(wait) = told_by("ECHO_BOOT")? {
+            tokio::time::sleep(wait).await;
         }
         Ok(handler(|request| Box::pin(answer(request))))
+    }
+}
+
+/// How long a step of the start is to take; the step fails or panics if that is what it was told.
+fn told_by(variable: &str) -> Result<Option<Duration>, BoxError> {
+    match std::env::var(variable).ok().as_deref() {
+        Some("fail") => Err(format!("{variable}=fail: told to fail").into()),
+        Some("panic") => panic!("{variable}=panic: told to panic"),
+        Some(told) => match told.strip_prefix("slow=") {
+            Some(seconds) => Ok(Some(Duration::try_from_secs_f64(seconds.parse()?)?)),
+            None => Err(format!("{variable}={told} is neither fail, panic nor slow=SECONDS").into()),
+        },
+        None => Ok(None),
     }
 }
 

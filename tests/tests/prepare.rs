@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use kit::{Server, Setup, Signal, children};
+use kit::{Server, Setup, Signal, children, is_alive, until};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -36,6 +36,23 @@ fn a_preparation_that_hangs_ends_the_start_with_3_at_boot_timeout() {
     let ended = devsim(&folder, "[server]\nboot_timeout = 0.5\n").run_to_its_end();
     assert_eq!(ended.code, Some(3));
     assert!(ended.said.contains("boot_timeout"), "{}", ended.said);
+}
+
+#[test]
+fn a_preparation_that_refuses_or_panics_ends_the_start_with_1() {
+    for how in ["fail", "panic"] {
+        let ended = Server::echo("").variable("ECHO_PREPARE", how).run_to_its_end();
+        assert_eq!(ended.code, Some(1), "{}", ended.said);
+        assert!(ended.said.contains("told to"), "{}", ended.said);
+    }
+}
+
+#[test]
+fn a_preparation_goes_with_its_master() {
+    let server = Server::echo("").variable("ECHO_PREPARE", "slow=60").start_slowly();
+    let helper = server.wait_for("the preparation", |server| children(server.pid()).first().copied());
+    server.signal(Signal::KILL);
+    assert!(until(|| (!is_alive(helper)).then_some(())).is_some(), "an orphan is left");
 }
 
 #[test]

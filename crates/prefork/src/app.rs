@@ -31,10 +31,12 @@ pub trait App: Send + Sync + 'static {
     /// The body of an answer. It is polled outside the worker's turn, as slowly as the client reads.
     type Answer: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
 
-    /// Validates and migrates, once per start and reload, in a child of its own, before workers are forked.
+    /// Validates and migrates, once per start and reload, in a child of its own, before workers are forked. The child ends
+    /// with its master.
     ///
     /// # Errors
-    /// Ends the start with exit code 1, or the reload, and is shown to the operator.
+    /// Ends the start with exit code 1, or the reload, and is shown to the operator. So does a panic. Code that calls
+    /// `exit` itself chooses the master's exit code.
     fn prepare(&self) -> Result<(), BoxError> {
         Ok(())
     }

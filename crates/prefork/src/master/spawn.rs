@@ -2,11 +2,11 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use nix::sys::signal::{Signal, kill};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 use crate::app::App;
 use crate::arbiter::{EXIT_BOOT, Event, ExitStatus, Order};
@@ -68,20 +68,22 @@ impl<A: App> Master<A> {
 
     /// Forks the helper that runs the application's preparation.
     pub(super) fn prepare(&mut self, generation: Generation) {
+        let master = Pid(std::process::id().cast_signed());
         let forked = self.fork(|this| {
             let Some(setup) = this.setups.remove(&generation) else { return EXIT_BOOT };
             this.leave_behind();
             this.listeners.clear();
-            if let Err(failed) = worker::enter_as_helper(&setup.settings.identity) {
+            if let Err(failed) = worker::enter_as_helper(&setup.settings.identity, master) {
                 eprintln!("{failed}");
                 return EXIT_REFUSED;
             }
-            match setup.app.prepare() {
-                Ok(()) => 0,
-                Err(error) => {
+            match catch_unwind(AssertUnwindSafe(|| setup.app.prepare())) {
+                Ok(Ok(())) => 0,
+                Ok(Err(error)) => {
                     eprintln!("{error}");
                     EXIT_REFUSED
                 }
+                Err(_panicked) => EXIT_REFUSED, // its message is out
             }
         });
         match forked {
@@ -109,7 +111,7 @@ impl<A: App> Master<A> {
 
     pub(super) fn kill_helper(&self) {
         if let Some(pid) = self.helper {
-            let _ = kill(nix::unistd::Pid::from_raw(pid.0), Signal::SIGKILL);
+            kill(pid, Signal::KILL);
         }
     }
 
@@ -119,18 +121,25 @@ impl<A: App> Master<A> {
         if order == Order::Drain {
             self.board.order_drain(slot);
         }
-        let (by_pidfd, by_pid) = match order {
-            Order::Drain => (rustix::process::Signal::TERM, Signal::SIGTERM),
-            Order::Quit => (rustix::process::Signal::QUIT, Signal::SIGQUIT),
-            Order::Abort => (rustix::process::Signal::ABORT, Signal::SIGABRT),
-            Order::Kill => (rustix::process::Signal::KILL, Signal::SIGKILL),
+        let signal = match order {
+            Order::Drain => Signal::TERM,
+            Order::Quit => Signal::QUIT,
+            Order::Abort => Signal::ABORT,
+            Order::Kill => Signal::KILL,
         };
-        let sent = child.pidfd.as_ref().map(|pidfd| pidfd_send_signal(pidfd, by_pidfd));
+        let sent = child.pidfd.as_ref().map(|pidfd| pidfd_send_signal(pidfd, signal));
         if !matches!(sent, Some(Ok(()) | Err(Errno::SRCH))) {
             // Without pidfds (ENOSYS, EPERM in some sandboxes) the pid serves: it cannot be anybody else's before we
             // reap it.
-            let _ = kill(nix::unistd::Pid::from_raw(child.pid.0), by_pid);
+            kill(child.pid, signal);
         }
+    }
+}
+
+/// Signals a child that was not reaped yet; one that has ended takes it without a word.
+fn kill(pid: Pid, signal: Signal) {
+    if let Some(pid) = rustix::process::Pid::from_raw(pid.0) {
+        let _ = kill_process(pid, signal);
     }
 }
 

@@ -4,10 +4,14 @@ use std::ffi::CString;
 use std::fmt;
 
 use nix::errno::Errno;
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::unistd::{Pid, getegid, geteuid, getgroups, initgroups, setgid, setgroups, setpgid, setuid};
+use nix::unistd::{
+    Pid, getegid, geteuid, getgroups, getppid, initgroups, setgid, setgroups, setpgid, setuid,
+};
 
+use crate::ids;
 use crate::settings::Identity;
 use crate::sys::{environment, signals};
 
@@ -52,9 +56,16 @@ pub(crate) fn enter(identity: &Identity) -> Result<(), Failed> {
     drop_privileges(identity)
 }
 
-/// The same for a child that serves nobody: signals end it as they end any program.
-pub(crate) fn enter_as_helper(identity: &Identity) -> Result<(), Failed> {
+/// The same for a child that serves nobody: signals end it as they end any program, and the kernel ends it with its master,
+/// whatever it is busy with.
+pub(crate) fn enter_as_helper(identity: &Identity, master: ids::Pid) -> Result<(), Failed> {
     enter(identity)?;
+    // After the change of user, which would take it back. It means the parent's thread, and the master has one
+    // (PR_SET_PDEATHSIG(2const)).
+    step("ask to end with the master", set_pdeathsig(Signal::SIGKILL))?;
+    if getppid().as_raw() != master.0 {
+        return Err(Failed { step: "go on without the master", errno: Errno::ESRCH }); // it was too late to ask
+    }
     step("set the signal mask", sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None))
 }
 
