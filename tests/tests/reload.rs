@@ -9,7 +9,7 @@ fn a_reload_replaces_every_worker_takes_new_settings_and_fails_no_request() {
     let hammer = server.hammer();
     server.reconfigure("[server]\nworkers = 4\n");
     server.wait_for_others(&before, 4);
-    server.wait_for_line(&["reload", "serves alone"]);
+    server.wait_for_line(&["reload", "generation 2 serves alone"]);
     hammer.verdict();
 }
 
@@ -33,7 +33,7 @@ fn a_reload_to_workers_that_cannot_boot_keeps_the_pool() {
     let before = server.wait_for_workers(2);
     let hammer = server.hammer();
     server.reconfigure("[server]\nworkers = 2\nraw_env = [\"ECHO_BOOT=fail\"]\n");
-    server.wait_for_line(&["reload", "refused", "exit status 4"]);
+    server.wait_for_line(&["reload", "refused", "could not be built"]);
     hammer.strike(50);
     assert_eq!(server.workers(), before);
     // A worker that is lost now comes back with the old settings.
@@ -144,8 +144,53 @@ fn a_reload_keeps_what_ttin_did_unless_the_file_says_another_number() {
 }
 
 #[test]
-fn settings_that_need_a_restart_are_named() {
+fn settings_that_need_a_restart_are_named_until_they_are_taken_back() {
     let server = Server::echo("[server]\nworkers = 1\n").start();
+    let named = |server: &Server| server.said().matches("backlog and defer_accept have changed").count();
+    let before = server.wait_for_workers(1);
     server.reconfigure("[server]\nworkers = 1\nbacklog = 7\n");
-    server.wait_for_line(&["WARNING", "backlog", "restart"]);
+    let between = server.wait_for_others(&before, 1);
+    assert_eq!(named(&server), 1);
+    server.signal(Signal::HUP);
+    let between = server.wait_for_others(&between, 1);
+    assert_eq!(named(&server), 2, "it is still not in effect");
+    server.reconfigure("[server]\nworkers = 1\n");
+    server.wait_for_others(&between, 1);
+    assert_eq!(named(&server), 2, "the file says again what is in effect");
+}
+
+#[test]
+fn a_reload_that_shortens_the_grace_takes_none_from_those_that_run() {
+    let server = Server::echo("[server]\nworkers = 1\ngraceful_timeout = 30\n").start();
+    let before = server.wait_for_workers(1);
+    let mut running = server.occupy("x-echo-sleep: 5\r\n", "/running");
+    server.reconfigure("[server]\nworkers = 1\ngraceful_timeout = 1\n");
+    assert_eq!(running.answer().expect("an answer").status, 200);
+    server.wait_for_others(&before, 1);
+}
+
+#[test]
+fn each_generation_is_judged_by_its_own_timeout() {
+    // A worker beats four times in its timeout, and once a second at most.
+    let server = Server::echo("[server]\nworkers = 1\ntimeout = 0.5\n").start();
+    let quick = server.wait_for_workers(1);
+    server.reconfigure("[server]\nworkers = 1\ntimeout = 60\n");
+    let slow = server.wait_for_others(&quick, 1);
+    let mut running = server.occupy("x-echo-sleep: 4\r\n", "/running");
+    server.reconfigure("[server]\nworkers = 1\ntimeout = 0.5\n");
+    assert_eq!(running.answer().expect("an answer").status, 200);
+    server.wait_for_others(&slow, 1);
+    assert_eq!(server.line_with(&["given up"]), None);
+}
+
+#[test]
+fn a_generation_serves_alone_when_the_last_of_the_older_ones_has_gone() {
+    let server = Server::echo("[server]\nworkers = 1\n").start();
+    server.wait_for_workers(1);
+    let mut running = server.occupy("x-echo-sleep: 4\r\n", "/running");
+    server.signal(Signal::HUP);
+    server.wait_for_line(&["reload", "has taken over"]);
+    assert_eq!(server.line_with(&["serves alone"]), None);
+    assert_eq!(running.answer().expect("an answer").status, 200);
+    server.wait_for_line(&["reload", "generation 2 serves alone"]);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::ids::{Generation, Slot};
 
 use super::event::{ExitStatus, Wish};
+use super::{EXIT_BOOT, EXIT_BUILD};
 
 /// Something that the master is to do, in the order given.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,7 +74,7 @@ pub(crate) enum Report {
         delay: Duration,
     },
     /// No worker could be started at the first start; the master ends.
-    StartFailed(StartFailure),
+    StartFailed(Failure),
     /// fork(2) failed with this errno; the next try comes after this delay.
     ForkFailed(i32, Duration),
     /// A reload has begun.
@@ -81,12 +82,14 @@ pub(crate) enum Report {
     /// A reload is running already: one more will follow it.
     ReloadWaits,
     /// A reload has ended badly; nothing has changed.
-    ReloadFailed(Generation, ReloadFailure),
+    ReloadFailed(Generation, Failure),
     /// A reload, whose settings are in force, could not go through the pool as its workers fail to boot: the next one
     /// begins instead.
     ReloadOvertaken(Generation),
-    /// A reload has ended well.
+    /// A reload has ended well: all that serve are of this generation, and older ones only finish what they have.
     ReloadDone(Generation),
+    /// The last worker of an older generation has gone.
+    ServesAlone(Generation),
     /// The wanted number of workers has changed.
     Scaled {
         /// Before.
@@ -150,32 +153,32 @@ pub(crate) struct Death {
     pub(crate) age: Duration,
 }
 
-/// Why the first start ends.
+/// Why the first start ends, or a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StartFailure {
-    /// `App::prepare` ended so.
-    Prepare(ExitStatus),
-    /// `App::build` returned an error.
-    Build,
-    /// A worker ended before it was ready.
-    Boot(ExitStatus),
-    /// A worker was not ready in this time (`boot_timeout`).
-    BootTimeout(Duration),
-}
-
-/// Why a reload ended badly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReloadFailure {
+pub(crate) enum Failure {
     /// The settings were refused, or could not be read.
     Settings,
     /// `App::prepare` ended so.
     Prepare(ExitStatus),
     /// `App::prepare` took longer than `boot_timeout`.
     PrepareTimeout(Duration),
-    /// The new generation's first worker ended so, before it had served for a second.
+    /// `App::build` returned an error.
+    Build,
+    /// A worker ended so before it was ready; the first of a reload, before it had served for a second.
     Died(ExitStatus),
-    /// It was not ready within `boot_timeout`.
+    /// A worker was not ready in this time (`boot_timeout`).
     BootTimeout(Duration),
-    /// It could not be forked.
+    /// The first worker of a reload could not be forked: an errno of fork(2).
     Fork(i32),
+}
+
+impl Failure {
+    /// The master's exit code, if that is how its first start ends. What the preparation says it is, it is.
+    pub(super) fn exit_code(self) -> i32 {
+        match self {
+            Self::Prepare(ExitStatus::Code(code)) => code,
+            Self::Build => EXIT_BUILD,
+            _ => EXIT_BOOT,
+        }
+    }
 }

@@ -70,3 +70,28 @@ impl Gate {
         self.closed_until = self.closed_until.max(moment);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_doubles_from_failure_to_failure_and_a_worker_that_serves_long_enough_ends_it() {
+        let mut now = Moment::from_origin(Duration::from_secs(1));
+        let mut gate = Gate::default();
+        for tenths in [1, 2, 4, 8, 16, 32, 64, 100, 100] {
+            let (_, delay) = gate.boot_failed(now);
+            assert_eq!(delay, Duration::from_millis(100) * tenths);
+            assert!(!gate.is_open(now) && gate.is_open(now + delay));
+            now = now + delay;
+        }
+        let ready = now;
+        now = now + PROVEN;
+        gate.serves(ready, ready + PROVEN.saturating_sub(Duration::from_millis(1)));
+        assert_eq!(gate.boot_failed(now).0, 10, "it has not served for long enough");
+        gate.serves(ready, now + PROVEN);
+        assert_eq!(gate.boot_failed(now).0, 11, "it was ready before the last failure");
+        gate.serves(now + Duration::from_millis(1), now + PROVEN * 2);
+        assert_eq!(gate.boot_failed(now).0, 1);
+    }
+}

@@ -16,6 +16,7 @@
 mod action;
 mod boot;
 mod event;
+mod policy;
 mod pool;
 mod reload;
 mod scaling;
@@ -27,8 +28,9 @@ use std::time::Duration;
 
 use crate::ids::{Generation, Moment, Slot};
 
-pub(crate) use action::{Action, Cause, Death, Order, ReloadFailure, Report, Retirement, StartFailure};
+pub(crate) use action::{Action, Cause, Death, Failure, Order, Report, Retirement};
 pub(crate) use event::{Event, ExitStatus, Signal, Wish};
+pub(crate) use policy::{Limits, Policy};
 pub(crate) use scaling::MOST_WORKERS;
 
 use boot::Gate;
@@ -43,36 +45,6 @@ pub(crate) const EXIT_BOOT: i32 = 3;
 pub(crate) const EXIT_BUILD: i32 = 4;
 
 type Actions = Vec<Action>;
-
-/// The settings that decisions depend on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Policy {
-    /// How many workers; at least 1.
-    pub(crate) workers: u16,
-    /// How many live workers there may be beyond that while some are replaced; at least 1.
-    pub(crate) surge: u16,
-    /// How many may boot at once; at least 1.
-    pub(crate) boot_concurrency: u16,
-    /// How long a turn or a silence may last.
-    pub(crate) timeout: Option<Duration>,
-    /// From fork to ready.
-    pub(crate) boot_timeout: Duration,
-    /// How long a drain may last.
-    pub(crate) graceful_timeout: Duration,
-}
-
-impl Policy {
-    /// How often the arbiter wants to hear [`Event::Beat`] and [`Event::Tick`]: as often as heartbeats come.
-    pub(crate) fn tick(&self) -> Duration {
-        let second = Duration::from_secs(1);
-        self.timeout.map_or(second, |timeout| (timeout / 4).clamp(Duration::from_millis(20), second))
-    }
-
-    /// A tick that is later than this says that the machine or the master slept.
-    fn oversleep(&self) -> Duration {
-        self.tick() + self.timeout.map_or(Duration::ZERO, |timeout| timeout / 4).max(Duration::from_secs(1))
-    }
-}
 
 /// Where the whole is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +74,8 @@ pub(crate) struct Arbiter {
     generation: Generation,
     /// The latest one that was tried.
     latest: Generation,
+    /// The latest one of which it was said that no older one is left.
+    alone: Generation,
     pool: Pool,
     gate: Gate,
     helper: Option<Helper>,
@@ -123,6 +97,7 @@ impl Arbiter {
             offset: 0,
             generation: Generation::FIRST,
             latest: Generation::FIRST,
+            alone: Generation::FIRST,
             pool: Pool::default(),
             gate: Gate::default(),
             helper: None,
@@ -133,7 +108,7 @@ impl Arbiter {
             excused_until: now,
         };
         let mut out = Actions::new();
-        arbiter.prepare(Generation::FIRST, arbiter.policy.boot_timeout, now, &mut out);
+        arbiter.prepare(Generation::FIRST, arbiter.policy.limits.boot_timeout, now, &mut out);
         (arbiter, out)
     }
 
@@ -150,17 +125,27 @@ impl Arbiter {
         out
     }
 
-    /// When [`Event::Tick`] is due at the latest, beyond the regular one after [`Policy::tick`]; may be in the past.
+    /// How often the arbiter wants to hear [`Event::Beat`] and [`Event::Tick`]: as often as any worker's heartbeats come.
+    pub(crate) fn tick(&self) -> Duration {
+        self.limits_in_force().map(Limits::tick).min().unwrap_or_default()
+    }
+
+    /// A tick that is later than this says that the machine or the master slept.
+    fn oversleep(&self) -> Duration {
+        self.limits_in_force().map(Limits::oversleep).min().unwrap_or_default()
+    }
+
+    /// The settings', and those of the workers that older settings made. Never empty.
+    fn limits_in_force(&self) -> impl Iterator<Item = &Limits> {
+        self.pool.iter().map(|worker| &worker.limits).chain([&self.policy.limits])
+    }
+
+    /// When [`Event::Tick`] is due at the latest, beyond the regular one after [`Self::tick`]; may be in the past.
     pub(crate) fn wake_at(&self) -> Option<Moment> {
         let gate = (self.phase == Phase::Running && self.waits_for_gate())
             .then(|| self.gate.opens_at())
             .filter(|opens| *opens > self.last_event);
         [self.next_expiry(), self.proof_due(), gate].into_iter().flatten().min()
-    }
-
-    /// The settings in force.
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
     }
 
     /// Whether the whole is on its way out.
@@ -206,7 +191,7 @@ impl Arbiter {
     fn excuse_sleep(&mut self, now: Moment, out: &mut Actions) {
         let slept = now.since(self.last_event);
         self.last_event = self.last_event.max(now);
-        if slept <= self.policy.oversleep() {
+        if slept <= self.oversleep() {
             return;
         }
         self.excused_until = now;
@@ -226,23 +211,23 @@ impl Arbiter {
 
     fn helper_exited(&mut self, status: ExitStatus, now: Moment, out: &mut Actions) {
         let Some(helper) = self.helper.take() else { return };
-        match (self.phase, helper.timed_out, status) {
-            (Phase::Preparing, None, ExitStatus::Code(0)) => self.phase = Phase::Running,
-            (Phase::Preparing, Some(after), _) => self.fail_start(StartFailure::BootTimeout(after), now, out),
-            (Phase::Preparing, None, status) => self.fail_start(StartFailure::Prepare(status), now, out),
-            (Phase::Running, timed_out, status) => self.candidate_prepared(status, timed_out, out),
-            (Phase::Stopping { .. } | Phase::Ended, ..) => {}
+        let failure = match (helper.timed_out, status) {
+            (Some(after), _) => Some(Failure::PrepareTimeout(after)),
+            (None, ExitStatus::Code(0)) => None,
+            (None, status) => Some(Failure::Prepare(status)),
+        };
+        match (self.phase, failure) {
+            (Phase::Preparing, None) => self.phase = Phase::Running,
+            (Phase::Preparing, Some(failure)) => self.fail_start(failure, now, out),
+            (Phase::Running, None) => self.candidate_prepared(),
+            (Phase::Running, Some(failure)) => self.fail_reload(failure, out),
+            (Phase::Stopping { .. } | Phase::Ended, _) => {}
         }
     }
 
-    fn fail_start(&mut self, failure: StartFailure, now: Moment, out: &mut Actions) {
-        let code = match failure {
-            StartFailure::Prepare(ExitStatus::Code(code)) if (1..=255).contains(&code) => code,
-            StartFailure::Build => EXIT_BUILD,
-            StartFailure::Prepare(_) | StartFailure::Boot(_) | StartFailure::BootTimeout(_) => EXIT_BOOT,
-        };
+    fn fail_start(&mut self, failure: Failure, now: Moment, out: &mut Actions) {
         out.push(Action::Report(Report::StartFailed(failure)));
-        self.stop(true, code, now, out);
+        self.stop(true, failure.exit_code(), now, out);
     }
 
     fn spawn_failed(&mut self, slot: Slot, errno: i32, now: Moment, out: &mut Actions) {
@@ -250,7 +235,7 @@ impl Arbiter {
         let (_, delay) = self.gate.boot_failed(now);
         out.push(Action::Report(Report::ForkFailed(errno, delay)));
         if worker.generation > self.generation {
-            self.trial_ended(ReloadFailure::Fork(errno), now, out);
+            self.trial_ended(Failure::Fork(errno), now, out);
         }
     }
 
@@ -270,10 +255,12 @@ impl Arbiter {
     /// Gives up on a worker that is silent, or whose turn is held, for too long. What it wrote is not believed where it
     /// cannot be true: nothing lies in the future, and no silence began before the worker was ready or while nothing ran.
     fn judge(&mut self, slot: Slot, beat: Moment, turn: Option<Moment>, now: Moment, out: &mut Actions) {
-        let Some(Worker { state: State::Ready { since, .. }, .. }) = self.pool.get_mut(slot) else { return };
-        let since = *since;
+        let Some(&mut Worker { state: State::Ready { since, .. }, limits, .. }) = self.pool.get_mut(slot)
+        else {
+            return;
+        };
         self.gate.serves(since, now);
-        let Some(timeout) = self.policy.timeout else { return };
+        let Some(timeout) = limits.timeout else { return };
         let age = |moment: Moment| now.since(moment.max(since).max(self.excused_until));
         let turn = turn.map(age).filter(|held| *held > timeout).map(Cause::Turn);
         let silence = Some(age(beat)).filter(|silent| *silent > timeout).map(Cause::Silent);
@@ -300,47 +287,42 @@ impl Arbiter {
             booting,
             age: now.since(worker.spawned),
         })));
-        let on_trial = worker.generation > self.generation;
+        let by_its_own_fault = worker.is_booting() && !status.is_foreign();
         match worker.cause() {
-            Cause::Own if on_trial => self.trial_ended(ReloadFailure::Died(status), now, out),
-            Cause::Own if worker.is_booting() && !status.is_foreign() => self.boot_failed(status, now, out),
-            Cause::Own => self.gate.died(now),
-            Cause::Turn(_) | Cause::Silent(_) if on_trial => {
-                self.trial_ended(ReloadFailure::Died(status), now, out);
+            Cause::Own | Cause::Turn(_) | Cause::Silent(_)
+                if by_its_own_fault || worker.generation > self.generation =>
+            {
+                let failure = match status {
+                    ExitStatus::Code(EXIT_BUILD) if worker.is_booting() => Failure::Build,
+                    status => Failure::Died(status),
+                };
+                self.failed(worker.generation, failure, now, out);
             }
-            Cause::Turn(_) | Cause::Silent(_) => self.gate.died(now),
+            Cause::Own | Cause::Turn(_) | Cause::Silent(_) => self.gate.died(now),
             // Boot time-outs were counted when they passed; the rest was asked for.
             Cause::Boot(_) | Cause::Retired(_) | Cause::Stopped | Cause::GraceOver => {}
         }
     }
 
-    fn boot_failed(&mut self, status: ExitStatus, now: Moment, out: &mut Actions) {
+    /// A worker did not become what it was forked for: that ends the first start, or the reload that it was to prove; else
+    /// the next try waits.
+    pub(super) fn failed(
+        &mut self,
+        generation: Generation,
+        failure: Failure,
+        now: Moment,
+        out: &mut Actions,
+    ) {
         if self.is_stopping() {
             return;
         }
-        if !self.ever_ready {
-            let failure = match status {
-                ExitStatus::Code(EXIT_BUILD) => StartFailure::Build,
-                status => StartFailure::Boot(status),
-            };
-            return self.fail_start(failure, now, out);
-        }
-        let (failures, delay) = self.gate.boot_failed(now);
-        out.push(Action::Report(Report::BootBackOff { failures, delay }));
-    }
-
-    fn boot_timed_out(&mut self, slot: Slot, after: Duration, now: Moment, out: &mut Actions) {
-        let generation = self.pool.get_mut(slot).map(|worker| worker.generation);
-        if self.is_stopping() {
-            return;
-        }
-        if !self.ever_ready {
-            self.fail_start(StartFailure::BootTimeout(after), now, out);
-        } else if generation > Some(self.generation) {
-            self.trial_ended(ReloadFailure::BootTimeout(after), now, out);
-        } else {
+        if generation > self.generation {
+            self.trial_ended(failure, now, out);
+        } else if self.ever_ready {
             let (failures, delay) = self.gate.boot_failed(now);
             out.push(Action::Report(Report::BootBackOff { failures, delay }));
+        } else {
+            self.fail_start(failure, now, out);
         }
     }
 }

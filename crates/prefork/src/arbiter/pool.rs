@@ -6,12 +6,14 @@ use crate::ids::{Generation, Moment, SLOTS, Slot};
 
 use super::action::Cause;
 use super::event::Wish;
+use super::policy::Limits;
 
 /// A worker, as the arbiter sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Worker {
     pub(super) slot: Slot,
     pub(super) generation: Generation,
+    pub(super) limits: Limits,
     /// The order of the forks: a lower one is older.
     pub(super) serial: u64,
     pub(super) spawned: Moment,
@@ -103,16 +105,17 @@ impl Pool {
     }
 
     /// Gives the lowest free place to a new worker; `None` when all 1,024 are taken.
-    pub(super) fn admit(&mut self, generation: Generation, now: Moment, until: Moment) -> Option<Slot> {
+    pub(super) fn admit(&mut self, generation: Generation, limits: Limits, now: Moment) -> Option<Slot> {
         let slot =
             (0..SLOTS).map(Slot).find(|slot| self.workers.iter().all(|worker| worker.slot != *slot))?;
         self.forks += 1;
         self.workers.push(Worker {
             slot,
             generation,
+            limits,
             serial: self.forks,
             spawned: now,
-            state: State::Booting { until },
+            state: State::Booting { until: now + limits.boot_timeout },
         });
         Some(slot)
     }

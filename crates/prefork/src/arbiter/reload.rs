@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use crate::ids::{Generation, Moment};
 
-use super::action::{Action, ReloadFailure, Report};
-use super::event::ExitStatus;
+use super::action::{Action, Failure, Report};
 use super::pool::{State, Worker};
 use super::{Actions, Arbiter, Policy};
 
@@ -76,31 +75,21 @@ impl Arbiter {
         }
         self.latest = self.latest.next();
         let candidate = Candidate { generation: self.latest, policy };
-        self.prepare(candidate.generation, candidate.policy.boot_timeout, now, out);
+        self.prepare(candidate.generation, candidate.policy.limits.boot_timeout, now, out);
         self.reload = Reload::Preparing(candidate);
     }
 
     pub(super) fn settings_refused(&mut self, out: &mut Actions) {
         if self.reload == Reload::Reading {
             self.reload = Reload::Idle;
-            out.push(Action::Report(Report::ReloadFailed(self.latest.next(), ReloadFailure::Settings)));
+            out.push(Action::Report(Report::ReloadFailed(self.latest.next(), Failure::Settings)));
         }
     }
 
-    /// The candidate's `App::prepare` has ended.
-    pub(super) fn candidate_prepared(
-        &mut self,
-        status: ExitStatus,
-        timed_out: Option<Duration>,
-        out: &mut Actions,
-    ) {
-        let Reload::Preparing(candidate) = &self.reload else { return };
-        match (timed_out, status) {
-            (Some(after), _) => self.fail_reload(ReloadFailure::PrepareTimeout(after), out),
-            (None, ExitStatus::Code(0)) => {
-                self.reload = Reload::Proving { candidate: candidate.clone(), tries: 0 };
-            }
-            (None, status) => self.fail_reload(ReloadFailure::Prepare(status), out),
+    /// The candidate's `App::prepare` has ended well.
+    pub(super) fn candidate_prepared(&mut self) {
+        if let Reload::Preparing(candidate) = &self.reload {
+            self.reload = Reload::Proving { candidate: candidate.clone(), tries: 0 };
         }
     }
 
@@ -113,10 +102,10 @@ impl Arbiter {
     }
 
     /// A worker of the candidate has ended, or was given up on.
-    pub(super) fn trial_ended(&mut self, failure: ReloadFailure, now: Moment, out: &mut Actions) {
+    pub(super) fn trial_ended(&mut self, failure: Failure, now: Moment, out: &mut Actions) {
         let Reload::Proving { tries, .. } = &mut self.reload else { return };
         *tries += 1;
-        if matches!(failure, ReloadFailure::Died(status) if status.is_foreign()) && *tries < TRIES {
+        if matches!(failure, Failure::Died(status) if status.is_foreign()) && *tries < TRIES {
             self.gate.died(now);
         } else {
             self.fail_reload(failure, out);
@@ -124,7 +113,7 @@ impl Arbiter {
     }
 
     /// Gives up on the candidate; the running generation stays as it is.
-    fn fail_reload(&mut self, failure: ReloadFailure, out: &mut Actions) {
+    pub(super) fn fail_reload(&mut self, failure: Failure, out: &mut Actions) {
         let generation = match &self.reload {
             Reload::Preparing(candidate) | Reload::Proving { candidate, .. } => candidate.generation,
             Reload::Idle | Reload::Reading | Reload::Rolling { .. } => return,
@@ -134,8 +123,8 @@ impl Arbiter {
         out.push(Action::Report(Report::ReloadFailed(generation, failure)));
     }
 
-    /// Takes the candidate's settings once its first worker has served for a second, and ends a reload whose old
-    /// generation has left.
+    /// Takes the candidate's settings once its first worker has served for a second, ends a reload once none of the old
+    /// generation takes anything new, and tells when the last of it has gone.
     pub(super) fn advance_reload(&mut self, now: Moment, out: &mut Actions) {
         if let Reload::Proving { candidate, .. } = &self.reload
             && self.pool.iter().any(|worker| proved(worker, candidate.generation, now))
@@ -154,6 +143,13 @@ impl Arbiter {
         {
             self.reload = Reload::Idle;
             out.push(Action::Report(Report::ReloadDone(self.generation)));
+        }
+        if self.reload == Reload::Idle
+            && self.alone < self.generation
+            && self.pool.iter().all(|worker| worker.generation >= self.generation)
+        {
+            self.alone = self.generation;
+            out.push(Action::Report(Report::ServesAlone(self.generation)));
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::ids::{Generation, Moment, SLOTS, Slot};
 
 use super::action::{Action, Cause, Order, Report, Retirement};
+use super::policy::Limits;
 use super::pool::Worker;
 use super::{Actions, Arbiter};
 
@@ -33,15 +34,15 @@ impl Arbiter {
     /// Forks what is missing: first the one on trial, then up to the target.
     pub(super) fn fill(&mut self, now: Moment, out: &mut Actions) {
         if let Some(candidate) = self.on_trial() {
-            let (generation, boot_timeout) = (candidate.generation, candidate.policy.boot_timeout);
+            let (generation, limits) = (candidate.generation, candidate.policy.limits);
             if self.pool.iter().all(|worker| worker.generation != generation) && self.may_fork(now) {
-                self.spawn(generation, now + boot_timeout, now, out);
+                self.spawn(generation, limits, now, out);
             }
         }
         while self.pool.count(|worker| self.is_fresh(worker)) < usize::from(self.target())
             && self.may_fork(now)
         {
-            if !self.spawn(self.generation, now + self.policy.boot_timeout, now, out) {
+            if !self.spawn(self.generation, self.policy.limits, now, out) {
                 break;
             }
         }
@@ -59,8 +60,8 @@ impl Arbiter {
             && self.pool.count(Worker::is_booting) < usize::from(self.policy.boot_concurrency.max(1))
     }
 
-    fn spawn(&mut self, generation: Generation, until: Moment, now: Moment, out: &mut Actions) -> bool {
-        let Some(slot) = self.pool.admit(generation, now, until) else { return false };
+    fn spawn(&mut self, generation: Generation, limits: Limits, now: Moment, out: &mut Actions) -> bool {
+        let Some(slot) = self.pool.admit(generation, limits, now) else { return false };
         out.push(Action::Spawn { slot, generation });
         true
     }

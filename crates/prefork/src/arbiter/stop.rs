@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ids::{Moment, Slot};
 
-use super::action::{Action, Cause, Order, Report};
+use super::action::{Action, Cause, Failure, Order, Report};
 use super::pool::{State, Worker};
 use super::reload::Reload;
 use super::{Actions, Arbiter, Phase};
@@ -49,11 +49,10 @@ impl Arbiter {
         now: Moment,
         out: &mut Actions,
     ) -> bool {
-        let drain = self.policy.graceful_timeout + DRAIN_MARGIN;
         let Some(worker) = self.pool.get_mut(slot) else { return false };
         worker.state = match (worker.state, order) {
             (State::Booting { .. } | State::Ready { .. }, Order::Drain) => {
-                State::Draining { until: now + drain, cause }
+                State::Draining { until: now + worker.limits.graceful_timeout + DRAIN_MARGIN, cause }
             }
             (State::Booting { .. } | State::Ready { .. }, Order::Quit | Order::Abort) => {
                 State::Leaving { until: now + LAST_GRACE, cause }
@@ -78,9 +77,9 @@ impl Arbiter {
         let overdue: Vec<_> = self
             .pool
             .iter()
-            .filter_map(|worker| self.verdict(worker, now).map(|(order, cause)| (worker.slot, order, cause)))
+            .filter_map(|worker| Some((worker.slot, worker.generation, self.verdict(worker, now)?)))
             .collect();
-        for (slot, order, cause) in overdue {
+        for (slot, generation, (order, cause)) in overdue {
             if !self.tell_to_leave(slot, order, cause, now, out) {
                 continue;
             }
@@ -90,7 +89,7 @@ impl Arbiter {
             if let Cause::Boot(after) = cause
                 && order == Order::Abort
             {
-                self.boot_timed_out(slot, after, now, out);
+                self.failed(generation, Failure::BootTimeout(after), now, out);
             }
         }
         if let Some(helper) = &mut self.helper

@@ -17,7 +17,7 @@ use crate::ids::{Generation, Moment, Pid, Slot};
 use crate::listener::Listener;
 use crate::scoreboard::Scoreboard;
 use crate::server::{Reload, WhenServing};
-use crate::settings::Settings;
+use crate::settings::{Settings, Sockets};
 use crate::sys;
 
 /// What a generation of workers is started with.
@@ -51,6 +51,8 @@ pub(crate) struct Master<A: App> {
     board: Scoreboard,
     listeners: Vec<Listener>,
     addresses: Vec<std::net::SocketAddr>,
+    /// What the listeners were made by, which no reload changes.
+    bound: Sockets,
     signals: Option<SignalFd>,
     lifeline: Option<Lifeline>,
     children: BTreeMap<Slot, Child>,
@@ -90,6 +92,7 @@ impl<A: App> Master<A> {
         let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
         let board = Scoreboard::new().map_err(SetupError::at("make its scoreboard"))?;
         let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
+        let bound = setup.settings.sockets.clone();
         let now = sys::now();
         let (arbiter, first) = Arbiter::start(setup.settings.policy(), now);
         let mut master = Self {
@@ -98,6 +101,7 @@ impl<A: App> Master<A> {
             reload,
             when_serving,
             board,
+            bound,
             addresses: listeners.iter().map(Listener::address).collect(),
             listeners,
             signals: Some(signals),
@@ -172,8 +176,7 @@ impl<A: App> Master<A> {
 
     /// Says which of the new settings have no effect before a restart.
     fn warn_of_what_stays(&self, new: &Settings) {
-        let old = self.setups.values().next_back();
-        if old.is_some_and(|old| old.settings.sockets != new.sockets) {
+        if self.bound != new.sockets {
             tracing::warn!(
                 "server.bind, backlog and defer_accept have changed: a restart takes them, a reload does not"
             );

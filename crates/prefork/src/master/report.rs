@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::app::App;
-use crate::arbiter::{Cause, Death, ReloadFailure, Report, Retirement, StartFailure, Wish};
+use crate::arbiter::{Cause, Death, Failure, Report, Retirement, Wish};
 use crate::scoreboard::{LastWords, Span};
 use crate::sys;
 
@@ -35,7 +35,7 @@ impl<A: App> Master<A> {
                 );
             }
             Report::StartFailed(failure) => {
-                tracing::error!("the start failed: {}", start_failure(failure));
+                tracing::error!("the start failed: {}", failed(failure));
             }
             Report::ForkFailed(errno, delay) => {
                 let error = io::Error::from_raw_os_error(errno);
@@ -48,7 +48,7 @@ impl<A: App> Master<A> {
             Report::ReloadStarted(generation) => tracing::info!("reload: generation {generation} begins"),
             Report::ReloadWaits => tracing::info!("reload: one is running; another follows it"),
             Report::ReloadFailed(generation, failure) => {
-                let why = reload_failure(failure);
+                let why = failed(failure);
                 tracing::error!(
                     "reload: generation {generation} is refused: {why}; the running one stays as it was"
                 );
@@ -56,7 +56,12 @@ impl<A: App> Master<A> {
             Report::ReloadOvertaken(generation) => {
                 tracing::warn!("reload: generation {generation} fails to boot in part; the next one begins");
             }
-            Report::ReloadDone(generation) => tracing::info!("reload: generation {generation} serves alone"),
+            Report::ReloadDone(generation) => {
+                tracing::info!("reload: generation {generation} has taken over")
+            }
+            Report::ServesAlone(generation) => {
+                tracing::info!("reload: generation {generation} serves alone, the last older worker has gone");
+            }
             Report::Scaled { from, to } => tracing::info!("workers wanted: {to}, until now {from}"),
             Report::Slept(span) => {
                 tracing::warn!("the master did not run for {}: nobody is blamed for that time", Span(span));
@@ -108,28 +113,18 @@ fn given_up(cause: Cause) -> String {
     }
 }
 
-fn start_failure(failure: StartFailure) -> String {
+fn failed(failure: Failure) -> String {
     match failure {
-        StartFailure::Prepare(status) => format!("the application's preparation ended with {status}"),
-        StartFailure::Build => "the application could not be built; its own words stand above".into(),
-        StartFailure::Boot(status) => format!("a worker ended with {status} before it was ready"),
-        StartFailure::BootTimeout(after) => format!("not ready after {}, boot_timeout", Span(after)),
-    }
-}
-
-fn reload_failure(failure: ReloadFailure) -> String {
-    match failure {
-        ReloadFailure::Settings => "the settings have the problems named above".into(),
-        ReloadFailure::Prepare(status) => format!("the application's preparation ended with {status}"),
-        ReloadFailure::PrepareTimeout(after) => {
+        Failure::Settings => "the settings have the problems named above".into(),
+        Failure::Prepare(status) => format!("the application's preparation ended with {status}"),
+        Failure::PrepareTimeout(after) => {
             format!("the application's preparation took {}, boot_timeout", Span(after))
         }
-        ReloadFailure::Died(status) => format!("its first worker ended with {status}"),
-        ReloadFailure::BootTimeout(after) => {
-            format!("its first worker was not ready after {}, boot_timeout", Span(after))
-        }
-        ReloadFailure::Fork(errno) => {
-            format!("its first worker could not be forked: {}", io::Error::from_raw_os_error(errno))
+        Failure::Build => "the application could not be built; its own words stand above".into(),
+        Failure::Died(status) => format!("a worker ended with {status} before it had proved itself"),
+        Failure::BootTimeout(after) => format!("a worker was not ready after {}, boot_timeout", Span(after)),
+        Failure::Fork(errno) => {
+            format!("a worker could not be forked: {}", io::Error::from_raw_os_error(errno))
         }
     }
 }

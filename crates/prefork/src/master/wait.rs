@@ -134,7 +134,7 @@ impl<A: App> Master<A> {
     fn look_at_the_clock(&mut self) {
         let now = sys::now();
         if now >= self.next_tick {
-            self.next_tick = now + self.arbiter.policy().tick();
+            self.next_tick = now + self.arbiter.tick();
             for slot in self.children.keys() {
                 let cell = self.board.cell(*slot);
                 self.events.push_back(Event::Beat { slot: *slot, beat: cell.beat(), turn: cell.turn() });

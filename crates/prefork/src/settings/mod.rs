@@ -15,7 +15,7 @@ pub use address::Address;
 pub use identity::{Assignment, GroupName, Identity, UserName};
 pub use workers::{Surge, WorkerClass, WorkerCount, Workers};
 
-use crate::arbiter::Policy;
+use crate::arbiter::{Limits, Policy};
 
 settings::section! {
     /// Where connections come from.
@@ -91,6 +91,13 @@ impl Settings {
             workers,
             surge: self.workers.surge.of(workers),
             boot_concurrency: self.workers.boot_concurrency(),
+            limits: self.limits(),
+        }
+    }
+
+    /// The time limits of a worker with these settings.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
             timeout: limit(self.timeouts.timeout),
             boot_timeout: limit(self.timeouts.boot_timeout).unwrap_or(Duration::MAX / 4),
             graceful_timeout: self.timeouts.graceful_timeout.as_duration(),

@@ -169,7 +169,7 @@ impl<A: App> Worker<A> {
 
     /// Beats and waits, until everything is drained.
     async fn stay(&mut self, acceptor: &Arc<Acceptor<A>>, open: &Open) {
-        let mut beats = tokio::time::interval(self.settings.policy().tick());
+        let mut beats = tokio::time::interval(self.settings.limits().tick());
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let drained = async {
             self.life.leaving().await;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::arbiter::Policy;
 use crate::arbiter::event::{Signal, Wish};
+use crate::arbiter::{Limits, Policy};
 
 /// Something that befalls the machine. `who` picks a process by its place among the living.
 #[derive(Clone, Debug)]
@@ -50,7 +50,8 @@ pub(super) enum Op {
     ForkFails {
         times: u32,
     },
-    File(Option<u16>),
+    /// What the settings say from now on; nothing if they are broken.
+    File(Option<Policy>),
 }
 
 /// What becomes of the next boots.
@@ -98,19 +99,26 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         2 => boot().prop_map(Op::Boot),
         1 => boot().prop_map(Op::Prepare),
         1 => (1..4u32).prop_map(|times| Op::ForkFails { times }),
-        2 => prop::option::weighted(0.7, 1..6u16).prop_map(Op::File),
+        2 => prop::option::weighted(0.7, policy()).prop_map(Op::File),
     ]
 }
 
 pub(super) fn policy() -> impl Strategy<Value = Policy> {
-    (1..6u16, 1..3u16, 1..4u16, prop::option::weighted(0.9, 1..30u64)).prop_map(
-        |(workers, surge, boot_concurrency, timeout)| Policy {
-            workers,
-            surge,
-            boot_concurrency,
-            timeout: timeout.map(Duration::from_secs),
-            boot_timeout: Duration::from_secs(5),
-            graceful_timeout: Duration::from_secs(4),
-        },
-    )
+    (1..6u16, 1..3u16, 1..4u16, limits()).prop_map(|(workers, surge, boot_concurrency, limits)| Policy {
+        workers,
+        surge,
+        boot_concurrency,
+        limits,
+    })
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    // Also such that a worker of one generation beats far more seldom than another's timeout.
+    let timeout =
+        prop_oneof![1 => Just(Duration::from_millis(800)), 5 => (1..30u64).prop_map(Duration::from_secs)];
+    (prop::option::weighted(0.9, timeout), 1..8u64, 0..6u64).prop_map(|(timeout, boot, grace)| Limits {
+        timeout,
+        boot_timeout: Duration::from_secs(boot),
+        graceful_timeout: Duration::from_secs(grace),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::arbiter::Policy;
+use crate::arbiter::Limits;
 use crate::arbiter::action::{Cause, Report, Retirement};
 use crate::arbiter::stop::{DRAIN_MARGIN, LAST_GRACE};
 use crate::ids::{Moment, Slot};
@@ -39,9 +39,9 @@ impl World {
     pub(super) fn hear(&mut self, report: &Report) {
         match *report {
             Report::GivenUp(slot, Cause::Turn(_) | Cause::Silent(_)) => {
-                let timeout = self.arbiter.policy().timeout.unwrap_or(Duration::MAX);
                 let (now, awake) = (self.now, self.awake_since);
                 let guilty = self.processes.get(&slot).is_some_and(|process| {
+                    let timeout = process.limits.timeout.unwrap_or(Duration::MAX);
                     let held =
                         |since: Option<Moment>| since.is_some_and(|at| now.since(at.max(awake)) > timeout);
                     held(process.silent_since) || held(process.turn)
@@ -83,13 +83,16 @@ impl World {
     /// Judges the pool after a calm long enough for everything to end.
     pub(super) fn expect_whole(&mut self) {
         let want = usize::from(self.arbiter.target());
-        let watched = self.arbiter.policy().timeout.is_some();
-        let serving =
-            |p: &Process| p.ready.is_some() && p.told.is_none() && !(watched && p.silent_since.is_some());
+        let stuck =
+            |p: &Process| p.limits.timeout.is_some() && (p.silent_since.is_some() || p.turn.is_some());
+        let serving = |p: &Process| p.ready.is_some() && p.told.is_none() && !stuck(p);
         let serving = self.count(serving);
         if serving != want || self.processes.len() != want {
             let all = self.processes.len();
             self.broke(Rule::Whole, format!("{serving} of {all} workers serve, {want} wanted"));
+        }
+        if self.count(|p| p.wished.is_some()) > 0 {
+            self.broke(Rule::Whole, "a wish was never granted");
         }
         if self.reloading {
             self.broke(Rule::OneReload, "a reload never ended");
@@ -97,7 +100,12 @@ impl World {
     }
 }
 
-/// The longest time after which a stop has to be over, whatever state it met.
-pub(super) fn longest_stop(policy: &Policy) -> Duration {
-    policy.graceful_timeout + DRAIN_MARGIN + LAST_GRACE + policy.tick() * 2
+impl World {
+    /// The longest time after which a stop has to be over, whatever state it met.
+    pub(super) fn longest_stop(&self, quick: bool) -> Duration {
+        let limits = || self.processes.values().map(|p| &p.limits).chain([&self.arbiter.policy.limits]);
+        let drain = limits().map(|limits| limits.graceful_timeout).max().unwrap_or_default() + DRAIN_MARGIN;
+        let tick = limits().map(Limits::tick).max().unwrap_or_default();
+        LAST_GRACE + tick * 2 + if quick { Duration::ZERO } else { drain }
+    }
 }

@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::arbiter::event::{Event, ExitStatus, Signal};
-use crate::arbiter::{Arbiter, Policy};
+use crate::arbiter::{Arbiter, Limits, Policy};
 use crate::arbiter::{action::Action, action::Report};
 use crate::ids::{Generation, Moment, Slot};
 
 use super::op::{Op, op, policy};
-use super::referee::{Rule, longest_stop};
+use super::referee::Rule;
 use super::world::World;
 
 /// How a history ends.
@@ -47,7 +47,8 @@ fn play(policy: Policy, history: &[Op], end: &End) -> Vec<(Rule, String)> {
         }
         world.expect_whole();
     }
-    let (begun, bound) = (world.now, longest_stop(world.arbiter.policy()));
+    let quick = end.stops.iter().any(|stop| *stop != Signal::Term);
+    let (begun, bound) = (world.now, world.longest_stop(quick));
     for stop in &end.stops {
         world.befall(&Op::Signal(*stop));
     }
@@ -119,9 +120,11 @@ fn five() -> Policy {
         workers: 5,
         surge: 1,
         boot_concurrency: 2,
-        timeout: Some(Duration::from_secs(60)),
-        boot_timeout: Duration::from_secs(60),
-        graceful_timeout: Duration::from_secs(30),
+        limits: Limits {
+            timeout: Some(Duration::from_secs(60)),
+            boot_timeout: Duration::from_secs(60),
+            graceful_timeout: Duration::from_secs(30),
+        },
     }
 }
 
@@ -176,4 +179,19 @@ fn hups_during_a_reload_make_one_more() {
     let again = arbiter.handle(Event::SettingsRefused, now);
     assert!(!again.iter().any(|action| matches!(action, Action::ReadSettings { .. })), "and no other");
     assert_eq!(reports(&again).len(), 1);
+}
+
+#[test]
+fn a_boot_that_takes_too_long_later_on_backs_off() {
+    let mut now = Moment::from_origin(Duration::from_secs(1));
+    let (mut arbiter, _) = Arbiter::start(five(), now);
+    arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
+    arbiter.handle(Event::Ready(Slot(0)), now);
+    let mut told = Vec::new();
+    for _ in 0..five().limits.boot_timeout.as_secs() {
+        now = now + Duration::from_secs(1);
+        told = arbiter.handle(Event::Tick, now);
+    }
+    let backed_off = reports(&told).into_iter().filter(|report| matches!(report, Report::BootBackOff { .. }));
+    assert_eq!(backed_off.count(), 2, "two booted at once: {told:?}");
 }

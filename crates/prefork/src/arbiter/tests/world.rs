@@ -7,22 +7,30 @@ use std::time::Duration;
 use crate::arbiter::action::{Action, Order};
 use crate::arbiter::event::{Event, ExitStatus};
 use crate::arbiter::stop::LAST_GRACE;
-use crate::arbiter::{Arbiter, Policy};
+use crate::arbiter::{Arbiter, Limits, Policy};
 use crate::ids::{Generation, Moment, Slot};
 
 use super::op::{Boot, Op};
 use super::referee::Rule;
 
+/// How long the first worker of a reload has to serve.
+const PROOF: Duration = Duration::from_secs(1);
 /// How long the master takes to read its file: signals may come meanwhile.
 const READING: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub(super) generation: Generation,
+    /// What it goes by, whatever a reload says since.
+    pub(super) limits: Limits,
     ready_at: Option<Moment>,
     dies_at: Option<(Moment, ExitStatus)>,
     /// Since when it serves.
     pub(super) ready: Option<Moment>,
+    /// When it last began to run again.
+    awake: Moment,
+    /// When it wished to be replaced.
+    pub(super) wished: Option<Moment>,
     pub(super) silent_since: Option<Moment>,
     pub(super) turn: Option<Moment>,
     deaf: bool,
@@ -33,6 +41,8 @@ pub(super) struct World {
     pub(super) arbiter: Arbiter,
     pub(super) now: Moment,
     pub(super) processes: BTreeMap<Slot, Process>,
+    /// What each generation is started with.
+    policies: BTreeMap<Generation, Policy>,
     helper: Option<Option<(Moment, ExitStatus)>>,
     /// What the file says, once it is read.
     reading: Option<(Moment, Event)>,
@@ -40,7 +50,7 @@ pub(super) struct World {
     boot: Boot,
     prepare: Boot,
     fork_failures: u32,
-    file: Option<u16>,
+    file: Option<Policy>,
     busy: bool,
     pub(super) awake_since: Moment,
     pub(super) reloading: bool,
@@ -56,11 +66,12 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(policy: Policy) -> Self {
         let now = Moment::from_origin(Duration::from_secs(100));
-        let (arbiter, actions) = Arbiter::start(policy, now);
+        let (arbiter, actions) = Arbiter::start(policy.clone(), now);
         let mut world = Self {
             arbiter,
             now,
             processes: BTreeMap::new(),
+            policies: BTreeMap::from([(Generation::FIRST, policy)]),
             helper: None,
             reading: None,
             last_tick: now,
@@ -96,11 +107,11 @@ impl World {
     }
 
     pub(super) fn befall(&mut self, op: &Op) {
-        match *op {
+        match op.clone() {
             Op::Wait { ms } => self.run(Duration::from_millis(ms)),
             Op::Sleep { ms } => {
                 let span = Duration::from_millis(ms);
-                let overslept = span > self.arbiter.policy().oversleep();
+                let overslept = span > self.arbiter.oversleep();
                 self.now = self.now + span;
                 if overslept {
                     self.awake_since = self.now;
@@ -108,7 +119,7 @@ impl World {
                     self.fault_before_ready |= !self.ever_ready; // it counts as time, also as boot time
                 }
                 for process in self.processes.values_mut() {
-                    process.sleep(span);
+                    process.sleep(span, self.now);
                 }
                 if let Some(Some((at, _))) = &mut self.helper {
                     *at = *at + span;
@@ -120,11 +131,11 @@ impl World {
             Op::Crash { who, code } => {
                 self.with(who, |p, now| p.dies_at = Some((now, ExitStatus::Code(code))))
             }
-            Op::Block { who } => self.with(who, |p, now| p.silent_since = p.silent_since.or(Some(now))),
+            Op::Block { who } => self.with(who, |p, now| p.silent_since = Some(p.beat(now))),
             Op::Stop { who } => {
                 self.fault_before_ready |= !self.ever_ready;
                 self.with(who, |p, now| {
-                    p.silent_since = p.silent_since.or(Some(now));
+                    p.silent_since = Some(p.beat(now));
                     p.deaf = true;
                 });
             }
@@ -132,6 +143,7 @@ impl World {
             Op::ReleaseTurn { who } => self.with(who, |p, _| p.turn = None),
             Op::Wish { who, wish } => {
                 if let Some(slot) = self.pick(who) {
+                    self.with(who, |p, now| p.wished = p.ready.filter(|_| p.told.is_none()).map(|_| now));
                     self.tell(Event::RetireWanted(slot, wish));
                 }
             }
@@ -139,7 +151,7 @@ impl World {
             Op::Boot(boot) => self.boot = boot,
             Op::Prepare(boot) => self.prepare = boot,
             Op::ForkFails { times } => self.fork_failures = times,
-            Op::File(workers) => self.file = workers,
+            Op::File(policy) => self.file = policy,
         }
         self.happen();
     }
@@ -172,7 +184,7 @@ impl World {
             if self.exit.is_some() {
                 return;
             }
-            let tick = self.last_tick + self.arbiter.policy().tick();
+            let tick = self.last_tick + self.arbiter.tick();
             let wake = self.arbiter.wake_at().map_or(tick, |wake| wake.min(tick)).max(self.now);
             let next = self.next_happening().map_or(wake, |at| at.min(wake));
             if next > end {
@@ -192,7 +204,7 @@ impl World {
             .processes
             .iter()
             .filter(|(_, process)| process.ready.is_some())
-            .map(|(slot, process)| (*slot, process.silent_since.unwrap_or(self.now), process.turn))
+            .map(|(slot, process)| (*slot, process.beat(self.now), process.turn))
             .collect();
         for (slot, beat, turn) in healthy {
             self.tell(Event::Beat { slot, beat, turn });
@@ -259,15 +271,26 @@ impl World {
                 Action::KillHelper => self.helper = Some(Some((self.now, ExitStatus::Signal(9)))),
                 Action::Spawn { slot, generation } => self.spawn(slot, generation),
                 Action::Signal(slot, order) => self.order(slot, order),
-                Action::ReadSettings { .. } => {
-                    let accepted = |workers| {
-                        Event::SettingsAccepted(Policy { workers, ..self.arbiter.policy().clone() })
+                Action::ReadSettings { candidate } => {
+                    let read = match self.file.clone() {
+                        Some(policy) => {
+                            self.policies.insert(candidate, policy.clone());
+                            Event::SettingsAccepted(policy)
+                        }
+                        None => Event::SettingsRefused,
                     };
-                    let read = self.file.map_or(Event::SettingsRefused, accepted);
                     self.reading = Some((self.now + READING, read));
                 }
+                Action::Promote(generation) => {
+                    let proved = |p: &Process| {
+                        p.generation == generation && p.ready.is_some_and(|at| self.now.since(at) >= PROOF)
+                    };
+                    if self.count(proved) == 0 {
+                        self.broke(Rule::ReadyFirst, format!("{generation} was taken over unproved"));
+                    }
+                }
                 Action::Report(report) => self.hear(&report),
-                Action::Promote(_) | Action::Discard(_) | Action::CloseListeners => {}
+                Action::Discard(_) | Action::CloseListeners => {}
                 Action::Exit(code) => {
                     if !self.processes.is_empty() {
                         self.broke(Rule::Ends, "left children behind");
@@ -298,7 +321,7 @@ impl World {
             );
         }
         let booting = self.count(|p| p.ready.is_none() && p.told.is_none());
-        let at_once = usize::from(self.arbiter.policy().boot_concurrency);
+        let at_once = usize::from(self.arbiter.policy.boot_concurrency);
         if booting >= at_once {
             self.broke(Rule::Bounded, format!("{} boots at once, {at_once} allowed", booting + 1));
         }
@@ -321,16 +344,21 @@ impl World {
             (Boot::Flickers, fate) => (Some(self.now), fate),
             (_, fate) => (None, fate),
         };
-        let patience = self.arbiter.policy().boot_timeout;
-        let in_time = ready_at.is_some_and(|at| at.since(self.now) < patience);
+        let Some(Policy { limits, .. }) = self.policies.get(&generation).cloned() else {
+            return self.broke(Rule::OneReload, format!("{generation} was forked, which nobody knows"));
+        };
+        let in_time = ready_at.is_some_and(|at| at.since(self.now) < limits.boot_timeout);
         self.fault_before_ready |= !in_time && !self.ever_ready;
         self.processes.insert(
             slot,
             Process {
                 generation,
+                limits,
                 ready_at,
                 dies_at,
                 ready: None,
+                awake: self.now,
+                wished: None,
                 silent_since: None,
                 turn: None,
                 deaf: false,
@@ -342,12 +370,12 @@ impl World {
     fn order(&mut self, slot: Slot, order: Order) {
         let now = self.now;
         let quiet = self.awake_since;
-        let drain = self.arbiter.policy().graceful_timeout;
         let busy = self.busy;
         let Some(process) = self.processes.get_mut(&slot) else {
             self.broke(Rule::Grace, format!("{order:?} for the empty slot {slot}"));
             return;
         };
+        let drain = process.limits.graceful_timeout;
         let before = process.told.replace((order, now));
         let blocked = process.silent_since.is_some();
         let end = |after: Duration, status| Some((now + after, status));
@@ -379,9 +407,18 @@ impl World {
 }
 
 impl Process {
-    /// Its clocks stood still for this long.
-    fn sleep(&mut self, span: Duration) {
+    /// Its last heartbeat.
+    fn beat(&self, now: Moment) -> Moment {
+        let begun = self.ready.unwrap_or(now).max(self.awake);
+        let tick = self.limits.tick();
+        let beats = now.since(begun).as_nanos() / tick.as_nanos();
+        self.silent_since.unwrap_or(begun + tick * u32::try_from(beats).unwrap_or(u32::MAX))
+    }
+
+    /// Its clocks stood still for this long, until now.
+    fn sleep(&mut self, span: Duration, now: Moment) {
         self.ready_at = self.ready_at.map(|at| at + span);
         self.dies_at = self.dies_at.map(|(at, status)| (at + span, status));
+        self.awake = now;
     }
 }
