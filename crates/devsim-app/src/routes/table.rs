@@ -106,6 +106,9 @@ fn rows(store: Store, first: BlockPage) -> impl Stream<Item = io::Result<Bytes>>
                     (store.block_page(cursor).await.map_err(io::Error::other)?, String::from(","))
                 }
             };
+            if page.blocks.is_empty() {
+                return Ok(None); // the last page was full, or the table is gone: the announced length tells which
+            }
             text.push_str(&page.blocks.join(","));
             Ok(Some((Bytes::from(text), page.next.map(Next::At))))
         }

@@ -109,6 +109,20 @@ async fn a_large_table_comes_back_whole() {
 }
 
 #[tokio::test]
+async fn tables_that_just_fill_a_page_of_the_store_come_back_whole() {
+    let app = App::with_limits(Limits::default()).await;
+    app.device("large").await;
+    let row = format!(r#"{{"a":"{}"}}"#, "x".repeat(65_000)); // has a block of its own
+    for blocks in [15, 16, 17, 32, 33] {
+        let table = format!(r#"{{"data":[{}]}}"#, vec![row.as_str(); blocks].join(","));
+        let answer = app.post("/api/devices/1/save", &format!(r#"{{"csv_data":{table}}}"#)).await;
+        assert_eq!(answer.status, 200);
+        let device = app.get("/api/devices/1").await;
+        assert!(device.text().ends_with(&format!(r#","csv_data":{table}}}"#)), "{blocks} blocks");
+    }
+}
+
+#[tokio::test]
 async fn a_table_that_is_replaced_while_it_is_sent_cuts_the_answer() {
     let app = App::with_limits(Limits::default()).await;
     app.device("large").await;
