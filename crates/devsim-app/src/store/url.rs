@@ -60,14 +60,17 @@ impl FromStr for DatabaseUrl {
     type Err = InvalidDatabaseUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidDatabaseUrl> {
-        let path = match text.split_once("://") {
+        let path = match text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) {
             None => text,
             Some((scheme, rest)) => {
+                let rest = rest.strip_prefix("//");
                 // SQLAlchemy's URLs may name a driver: `postgresql+psycopg2`.
                 match scheme.split('+').next().unwrap_or(scheme).to_ascii_lowercase().as_str() {
-                    "sqlite" if rest.contains('?') => return Err(InvalidDatabaseUrl::Parameters),
-                    "sqlite" if rest.is_empty() => return Err(InvalidDatabaseUrl::InMemory),
-                    "sqlite" => rest.strip_prefix('/').ok_or(InvalidDatabaseUrl::Host)?,
+                    "sqlite" => match rest.ok_or(InvalidDatabaseUrl::Host)? {
+                        rest if rest.contains('?') => return Err(InvalidDatabaseUrl::Parameters),
+                        "" => return Err(InvalidDatabaseUrl::InMemory),
+                        rest => rest.strip_prefix('/').ok_or(InvalidDatabaseUrl::Host)?,
+                    },
                     "postgresql" | "postgres" => return Err(InvalidDatabaseUrl::Postgres),
                     "mysql" | "mariadb" => return Err(InvalidDatabaseUrl::MySql),
                     other => return Err(InvalidDatabaseUrl::Scheme(other.to_owned())),
@@ -80,6 +83,13 @@ impl FromStr for DatabaseUrl {
             path => Ok(Self(PathBuf::from(path))),
         }
     }
+}
+
+/// Whether a text looks like the scheme of a URL (RFC 3986 section 3.1): a file whose name begins so can be written with
+/// `./` before it.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -99,6 +109,7 @@ mod tests {
             ("sqlite:////var/d.sqlite", "/var/d.sqlite", "sqlite:////var/d.sqlite"),
             ("/var/d.sqlite", "/var/d.sqlite", "sqlite:////var/d.sqlite"),
             ("d.sqlite", "d.sqlite", "sqlite:///d.sqlite"),
+            ("./a:b.sqlite", "./a:b.sqlite", "sqlite:///./a:b.sqlite"),
         ] {
             let url: DatabaseUrl = text.parse().unwrap();
             assert_eq!(url.path(), Path::new(path));
@@ -118,6 +129,9 @@ mod tests {
             ("mysql+pymysql://h/db", MySql),
             ("oracle://u:secret@h", Scheme("oracle".into())),
             ("sqlite://d.sqlite", Host),
+            ("sqlite:d.sqlite", Host),
+            ("postgresql:/u:secret@h/db", Postgres),
+            ("file:d.sqlite", Scheme("file".into())),
             ("sqlite://", InMemory),
             ("sqlite:///", Empty),
             ("sqlite:///:memory:", InMemory),
