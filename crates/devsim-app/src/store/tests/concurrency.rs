@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 
-use super::{Database, copies, create, number, rows, save, table_text};
+use super::{Database, copies, create, number, save, table_text};
 use crate::domain::device::DeviceId;
 use crate::store::Store;
 
@@ -42,25 +42,4 @@ async fn six_writers_lose_nothing_and_are_never_refused() {
     let mut outside = database.connection().await;
     let tables = number(&mut outside, "SELECT count(*) FROM datasets").await;
     assert_eq!(tables, i64::try_from(kept.len()).unwrap(), "each has its table, and no other is left");
-}
-
-#[tokio::test]
-async fn a_table_is_read_whole_or_not_at_all_while_others_replace_it() {
-    let database = Database::migrated().await;
-    let (writer, reader) = (database.store().await, database.store().await);
-    let device = create(&writer, "contended").await;
-    let tables = [table_text(300), table_text(500)];
-    save(&writer, device, &tables[0]).await;
-    let writing = async {
-        for round in 0..ROUNDS {
-            save(&writer, device, &tables[round % 2]).await;
-        }
-    };
-    let reading = async {
-        for _ in 0..ROUNDS {
-            let rows = rows(&reader, device).await;
-            assert!(rows.is_empty() || tables.iter().any(|table| table.contains(&format!("[{rows}]"))));
-        }
-    };
-    tokio::join!(writing, reading);
 }
