@@ -60,7 +60,9 @@ impl<A: App> Master<A> {
                 tracing::info!("reload: generation {generation} has taken over")
             }
             Report::ServesAlone(generation) => {
-                tracing::info!("reload: generation {generation} serves alone, the last older worker has gone");
+                tracing::info!(
+                    "reload: generation {generation} serves alone, the last older worker has gone"
+                );
             }
             Report::Scaled { from, to } => tracing::info!("workers wanted: {to}, until now {from}"),
             Report::Slept(span) => {
