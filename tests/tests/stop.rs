@@ -39,6 +39,22 @@ fn what_waits_to_be_accepted_is_answered_also_behind_blocked_workers() {
 }
 
 #[test]
+fn who_has_connected_and_not_yet_sent_when_the_stop_begins_is_answered() {
+    let mut server = Server::echo("[server]\nworkers = 2\n").start();
+    server.wait_for_workers(2);
+    let mut clients: Vec<Connection> = (0..20).map(|_| server.connect()).collect();
+    server.signal(Signal::TERM);
+    server.wait_for_line(&["stopping"]);
+    for client in &mut clients {
+        client.send("GET /late HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request can be sent");
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().expect("an answer, not a reset").status, 200);
+    }
+    assert_eq!(server.wait_for_end(), Some(0));
+}
+
+#[test]
 fn term_gives_up_at_graceful_timeout() {
     let mut server = Server::echo("[server]\nworkers = 2\ngraceful_timeout = 1\n").start();
     let mut blocked = server.occupy("x-echo-block: 60\r\n", "/blocked");

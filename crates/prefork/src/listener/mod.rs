@@ -80,9 +80,14 @@ fn defer_accept(socket: &TcpListener, patience: Duration) -> io::Result<()> {
     set_defer_accept(socket, i32::try_from(seconds).unwrap_or(i32::MAX))
 }
 
-/// The first half of closing a listener for good: what was not accepted yet comes to the queue, and nothing new after
-/// that (listen(2) with a backlog of 0 leaves room for one). The caller then accepts until the queue is empty.
+/// The first step of closing a listener for good: who connects from now on is in the queue at once. Who connected before,
+/// and whose first byte the kernel waits for, comes with that byte, or when the kernel asks again after a second.
+pub(crate) fn stop_deferring(socket: &TcpListener) -> io::Result<()> {
+    defer_accept(socket, Duration::ZERO)
+}
+
+/// The last step but one: nothing new comes to the queue (listen(2) with a backlog of 0 leaves room for one). The caller then
+/// accepts until it is empty.
 pub(crate) fn close_the_door(socket: &TcpListener) -> io::Result<()> {
-    defer_accept(socket, Duration::ZERO)?;
     SockRef::from(socket).listen(0)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
 use crate::http::{Flow, Handling, serve};
@@ -20,6 +20,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How often that is worth a line.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
+/// How long a stopping worker goes on accepting where connections are deferred until their first byte: for its client such a
+/// connection is open, and the byte is on its way or soon will be.
+pub(super) const LAST_CALL: Duration = Duration::from_millis(500);
+
 /// A connection that nobody serves yet.
 pub(super) type Fresh = (TcpStream, SocketAddr);
 
@@ -30,7 +34,8 @@ pub(super) struct Acceptor<A: App> {
 }
 
 impl<A: App> Acceptor<A> {
-    /// Accepts until the worker drains. If the whole pool ends, what is queued then is accepted too, as nobody else will.
+    /// Accepts until the worker drains. If the whole pool ends, whoever has connected by then is accepted too, as nobody else
+    /// will.
     pub(super) async fn run(self: Arc<Self>, listener: Arc<TcpListener>, _open: OpenGuard) {
         let listener = match watch(listener) {
             Ok(listener) => listener,
@@ -44,6 +49,9 @@ impl<A: App> Acceptor<A> {
             () = self.accept(&listener) => {}
         }
         if self.handling.life.is_stopping() {
+            if !self.handling.settings.sockets.defer_accept.is_zero() {
+                let _ = timeout(LAST_CALL, self.accept(&listener)).await;
+            }
             for fresh in empty(listener.get_ref()) {
                 self.serve(fresh);
             }

@@ -14,10 +14,11 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::arbiter::Wish;
 use crate::ids::{Moment, Slot};
+use crate::listener::stop_deferring;
 use crate::scoreboard::{LastWords, Scoreboard};
 use crate::sys::{self, fork::exit_now};
 
-use super::accept::{Fresh, empty};
+use super::accept::{Fresh, LAST_CALL, empty};
 use super::held::HeldSockets;
 use super::life::{LifeControl, Phase};
 use super::pipe::{MasterPipe, Message};
@@ -31,8 +32,9 @@ const ANSWER: Duration = Duration::from_millis(200);
 const ABORT_DRAIN: Duration = Duration::from_secs(1);
 /// How long the answers to what was cut have to get out. The master kills a second after the end of a drain.
 const LAST_WRITES: Duration = Duration::from_millis(300);
-/// How long the loop has to empty the accept queue at a stop, before this thread does it.
-const DOOR: Duration = Duration::from_millis(300);
+/// How long the loop has to empty the accept queue at a stop, before this thread does it. A second after the stop began, nobody
+/// new may be left hanging.
+const DOOR: Duration = LAST_CALL.saturating_add(Duration::from_millis(300));
 /// The stack of this thread: it formats a line or two.
 const STACK: usize = 256 * 1024;
 
@@ -124,6 +126,13 @@ impl Watch {
     fn drain(&self, stopping: bool, in_hand: &mut InHand) {
         if !self.ready.load(Ordering::Acquire) {
             exit_now(0);
+        }
+        if stopping {
+            for listener in self.listeners.iter().filter_map(Weak::upgrade) {
+                if let Err(error) = stop_deferring(&listener) {
+                    tracing::debug!(%error, "a listener goes on deferring connections");
+                }
+            }
         }
         let now = sys::now();
         if self.control.advance(if stopping { Phase::Stopping } else { Phase::Draining }) {
