@@ -30,7 +30,7 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use prefork::{App, Body, BoxError, Client, Context, Handler, Server, Settings, handler};
+use prefork::{App, Body, BoxError, Client, Context, Handler, Revision, Server, Settings, handler};
 use serde_json::json;
 use settings::{Configuration, Program, Section};
 
@@ -237,7 +237,7 @@ fn main() -> ExitCode {
     }
     let source = started.source;
     let reload = move || match Bench::load(&source) {
-        Ok((bench, _)) => Ok((bench.server, Echo)),
+        Ok((bench, _)) => Ok(Revision::new(bench.server, Echo)),
         Err(problems) => Err(problems.to_string()),
     };
     Server::new(started.configuration.server).app(Echo).on_reload(reload).run().report()

@@ -194,3 +194,22 @@ fn a_generation_serves_alone_when_the_last_of_the_older_ones_has_gone() {
     assert_eq!(running.answer().expect("an answer").status, 200);
     server.wait_for_line(&["reload", "generation 2 serves alone"]);
 }
+
+#[test]
+fn the_console_follows_a_reload_that_is_taken_and_no_other() {
+    let config = |logging: &str, more: &str| format!("[server]\nworkers = 1\n[logging]\n{logging}\n{more}");
+    let server = Server::devsim(&config("", "")).start();
+    let before = server.wait_for_workers(1);
+    server.reconfigure(&config(
+        "level = \"error\"",
+        "[app]\ndatabase_url = \"sqlite:////proc/no/such.sqlite\"\n",
+    ));
+    server.wait_for_line(&["[ERROR]", "/proc/no"]);
+    server.wait_for_line(&["reload", "refused"]);
+    server.signal(Signal::TTIN);
+    server.wait_for_line(&["[INFO]", "SIGTTIN"]);
+    server.reconfigure(&config("format = \"json\"", ""));
+    server.wait_for("a new generation", |server| server.workers().is_disjoint(&before).then_some(()));
+    server.signal(Signal::TTOU);
+    server.wait_for_line(&["\"message\"", "SIGTTOU"]);
+}

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::{ExitCode, Termination};
 
 use devsim_app::DevSim;
-use prefork::Server;
+use prefork::{Revision, Server};
 use settings::{Configuration, Program, Report, Started};
 
 use configuration::DevSimConfiguration;
@@ -40,8 +40,13 @@ fn main() -> ExitCode {
         let loaded = DevSimConfiguration::load(&source);
         let (configuration, report) = loaded.map_err(|problems| problems.to_string())?;
         warn(&report);
-        console.apply(&configuration.logging).map_err(|error| error.to_string())?;
-        Ok((configuration.server, DevSim::new(configuration.app.config())))
+        let DevSimConfiguration { server, app, logging } = configuration;
+        let console = console.clone();
+        Ok(Revision::new(server, DevSim::new(app.config())).adopted_by(move || {
+            if let Err(error) = console.apply(&logging) {
+                tracing::error!("{error}");
+            }
+        }))
     };
     Server::new(server)
         .app(DevSim::new(app.config()))

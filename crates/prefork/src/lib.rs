@@ -117,7 +117,7 @@ pub use app::{App, BodyPolicy, BoxError, Client, Context, Handler, handler};
 pub use ids::{Generation, Slot};
 pub use listener::BindError;
 pub use master::SetupError;
-pub use server::{Error, Outcome, Ready, Server};
+pub use server::{Error, Outcome, Ready, Revision, Server};
 pub use settings::Settings;
 pub use worker::Draining;
 

@@ -12,9 +12,31 @@ use crate::sys::thread_count;
 
 /// What a reload runs: reads the settings anew and makes the application that goes with them, or says what is wrong, one
 /// problem a line.
-pub(crate) type Reload<A> = Box<dyn FnMut() -> Result<(Settings, A), String>>;
+pub(crate) type Reload<A> = Box<dyn FnMut() -> Result<Revision<A>, String>>;
 /// What runs when the first worker serves.
 pub(crate) type WhenServing = Box<dyn FnMut(&[SocketAddr])>;
+
+/// What a generation of workers is started with.
+pub struct Revision<A> {
+    pub(crate) settings: Settings,
+    pub(crate) app: A,
+    pub(crate) adopt: Option<Box<dyn Fn()>>,
+}
+
+impl<A> Revision<A> {
+    /// These settings, and the application that goes with them.
+    pub fn new(settings: Settings, app: A) -> Self {
+        Self { settings, app, adopt: None }
+    }
+
+    /// What else a process does to go by it, as changing the level of its log: called in each child of this generation, and
+    /// in the master once the generation has proved itself. A reload that is refused leaves the master as it was.
+    #[must_use]
+    pub fn adopted_by(mut self, adopt: impl Fn() + 'static) -> Self {
+        self.adopt = Some(Box::new(adopt));
+        self
+    }
+}
 
 /// A server before it has an application.
 #[derive(Debug, Default)]
@@ -43,11 +65,11 @@ pub struct Ready<A: App> {
 }
 
 impl<A: App> Ready<A> {
-    /// What a SIGHUP does: `read` gives the settings and the application of the next generation of workers, or the
+    /// What a SIGHUP does: `read` gives what the next generation of workers is started with, or the
     /// problems that keep them from being used, one a line. It runs in the master, so it must be quick and start no thread.
     /// Without it, a reload starts a new generation with what the server was given.
     #[must_use]
-    pub fn on_reload(mut self, read: impl FnMut() -> Result<(Settings, A), String> + 'static) -> Self {
+    pub fn on_reload(mut self, read: impl FnMut() -> Result<Revision<A>, String> + 'static) -> Self {
         self.reload = Some(Box::new(read));
         self
     }
@@ -79,7 +101,7 @@ impl<A: App> Ready<A> {
         for listener in &listeners {
             tracing::info!("listening at http://{} (pid {})", listener.address(), std::process::id());
         }
-        let setup = Setup::new(self.settings, self.app);
+        let setup = Setup::new(Revision::new(self.settings, self.app));
         let master = Master::new(setup, listeners, self.reload, self.when_serving)?;
         Ok(master.live())
     }

@@ -16,7 +16,7 @@ use crate::arbiter::{Action, Arbiter, Event};
 use crate::ids::{Generation, Moment, Pid, Slot};
 use crate::listener::Listener;
 use crate::scoreboard::Scoreboard;
-use crate::server::{Reload, WhenServing};
+use crate::server::{Reload, Revision, WhenServing};
 use crate::settings::{Settings, Sockets};
 use crate::sys;
 
@@ -24,11 +24,20 @@ use crate::sys;
 pub(crate) struct Setup<A> {
     pub(crate) settings: Arc<Settings>,
     pub(crate) app: Arc<A>,
+    adopt: Option<Box<dyn Fn()>>,
 }
 
 impl<A> Setup<A> {
-    pub(crate) fn new(settings: Settings, app: A) -> Self {
-        Self { settings: Arc::new(settings), app: Arc::new(app) }
+    pub(crate) fn new(revision: Revision<A>) -> Self {
+        let Revision { settings, app, adopt } = revision;
+        Self { settings: Arc::new(settings), app: Arc::new(app), adopt }
+    }
+
+    /// Makes this process go by it.
+    fn adopt(&self) {
+        if let Some(adopt) = &self.adopt {
+            adopt();
+        }
     }
 }
 
@@ -137,7 +146,12 @@ impl<A: App> Master<A> {
             Action::Spawn { slot, generation } => self.spawn(slot, generation),
             Action::Signal(slot, order) => self.signal(slot, order),
             Action::ReadSettings { candidate } => self.read_settings(candidate),
-            Action::Promote(generation) => self.setups.retain(|other, _| *other >= generation),
+            Action::Promote(generation) => {
+                self.setups.retain(|other, _| *other >= generation);
+                if let Some(setup) = self.setups.get(&generation) {
+                    setup.adopt();
+                }
+            }
             Action::Discard(generation) => drop(self.setups.remove(&generation)),
             Action::CloseListeners => {
                 self.board.announce_stop();
@@ -151,9 +165,9 @@ impl<A: App> Master<A> {
 
     fn read_settings(&mut self, candidate: Generation) {
         let read = match (&mut self.reload, self.setups.values().next_back()) {
-            (Some(read), _) => read().map(|(settings, app)| Setup::new(settings, app)),
-            (None, Some(Setup { settings, app })) => {
-                Ok(Setup { settings: Arc::clone(settings), app: Arc::clone(app) })
+            (Some(read), _) => read().map(Setup::new),
+            (None, Some(Setup { settings, app, adopt: _ })) => {
+                Ok(Setup { settings: Arc::clone(settings), app: Arc::clone(app), adopt: None })
             }
             (None, None) => Err("there are no settings to start from".into()), // the running generation's always stay
         };

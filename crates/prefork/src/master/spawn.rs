@@ -1,8 +1,8 @@
 //! Forks, and signals to what was forked.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{fmt, io};
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -49,6 +49,7 @@ impl<A: App> Master<A> {
             let (Some(setup), Some(lifeline)) = (this.setups.remove(&generation), this.leave_behind()) else {
                 return EXIT_BOOT;
             };
+            setup.adopt();
             worker::run(Job {
                 slot,
                 generation,
@@ -73,16 +74,21 @@ impl<A: App> Master<A> {
             let Some(setup) = this.setups.remove(&generation) else { return EXIT_BOOT };
             this.leave_behind();
             this.listeners.clear();
+            setup.adopt();
+            let refuse = |why: &dyn fmt::Display| {
+                if generation == Generation::FIRST {
+                    eprintln!("{why}"); // where the problems of a configuration stand, too
+                } else {
+                    tracing::error!("{why}");
+                }
+                EXIT_REFUSED
+            };
             if let Err(failed) = worker::enter_as_helper(&setup.settings.identity, master) {
-                eprintln!("{failed}");
-                return EXIT_REFUSED;
+                return refuse(&failed);
             }
             match catch_unwind(AssertUnwindSafe(|| setup.app.prepare())) {
                 Ok(Ok(())) => 0,
-                Ok(Err(error)) => {
-                    eprintln!("{error}");
-                    EXIT_REFUSED
-                }
+                Ok(Err(error)) => refuse(&error),
                 Err(_panicked) => EXIT_REFUSED, // its message is out
             }
         });
