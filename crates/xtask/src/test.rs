@@ -8,7 +8,6 @@ use crate::run::{cargo, run};
 /// Installs what is missing, builds the programs that the process-level tests run, and runs all tests.
 pub(crate) fn test(arguments: &[String]) -> Result<()> {
     packages::install()?;
-    run(cargo().args(["build", "--workspace", "--bins", "--examples"]))?;
-    let which: &[&str] = if arguments.is_empty() { &["--workspace"] } else { &[] };
-    run(cargo().arg("test").args(which).args(arguments))
+    run(cargo().args(["build", "--locked", "--bins", "--examples"]))?;
+    run(cargo().args(["test", "--locked"]).args(arguments))
 }
