@@ -7,18 +7,19 @@ use axum::body::Body as Answer;
 use http::request::Parts;
 use prefork::{App, BodyPolicy, BoxError, Context};
 
-use crate::{Config, Host, body_limit, build, prepare};
+use crate::routes::body_limit;
+use crate::{Host, Settings, build, prepare};
 
 /// The application and its settings; what it opens, it opens in each worker.
 #[derive(Clone, Debug)]
 pub struct DevSim {
-    config: Config,
+    settings: Settings,
 }
 
 impl DevSim {
     /// The application with these settings.
-    pub fn new(config: Config) -> Self {
-        Self { config }
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
     }
 }
 
@@ -29,16 +30,16 @@ impl App for DevSim {
     fn prepare(&self) -> Result<(), BoxError> {
         // A runtime of the helper's own, gone with it.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(runtime.block_on(prepare(&self.config))?)
+        Ok(runtime.block_on(prepare(&self.settings))?)
     }
 
     async fn build(&self, context: Context) -> Result<Router, BoxError> {
         let draining = context.draining();
         let host = Host { draining: Arc::new(move || draining.has_begun()) };
-        Ok(build(&self.config, host).await?)
+        Ok(build(&self.settings, host).await?)
     }
 
     fn body_policy(&self, head: &Parts, default: BodyPolicy) -> BodyPolicy {
-        default.limited_to(body_limit(&head.method, head.uri.path(), &self.config.limits))
+        default.limited_to(body_limit(&head.method, head.uri.path(), &self.settings.limits()))
     }
 }

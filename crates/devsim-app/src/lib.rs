@@ -11,18 +11,17 @@
 //! | `routes` | parse, call, render | the three above |
 
 mod app;
-mod config;
 mod domain;
 mod error;
 mod health;
+mod limits;
 mod routes;
 mod settings;
 mod store;
 
 pub use app::DevSim;
-pub use config::{Config, Limits};
 pub use error::Error;
-pub use routes::{Host, body_limit};
+pub use routes::Host;
 pub use settings::Settings;
 pub use store::{DatabaseUrl, Fault, InvalidDatabaseUrl, StoreError};
 
@@ -35,8 +34,8 @@ use store::Store;
 ///
 /// # Errors
 /// When the database cannot be created, is not DevSim's, or is too new for this program.
-pub async fn prepare(config: &Config) -> Result<(), Error> {
-    Ok(Store::migrate(&config.database).await?)
+pub async fn prepare(settings: &Settings) -> Result<(), Error> {
+    Ok(Store::migrate(&settings.database_url).await?)
 }
 
 /// Opens the database and builds the application's routes: one call a worker.
@@ -45,7 +44,7 @@ pub async fn prepare(config: &Config) -> Result<(), Error> {
 ///
 /// # Errors
 /// When the database is not there or not [prepared](prepare).
-pub async fn build(config: &Config, host: Host) -> Result<axum::Router, Error> {
-    let store = Store::open(&config.database).await?;
-    Ok(routes::router(store, config.limits, host))
+pub async fn build(settings: &Settings, host: Host) -> Result<axum::Router, Error> {
+    let store = Store::open(&settings.database_url).await?;
+    Ok(routes::router(store, settings.limits(), host))
 }

@@ -1,21 +1,10 @@
-//! What the host decides for the application.
-
-use crate::DatabaseUrl;
-
-/// The application's settings.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Where the one database is.
-    pub database: DatabaseUrl,
-    /// How large requests may be.
-    pub limits: Limits,
-}
+//! How large requests may be.
 
 /// How large request bodies may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Bytes of a request body, `MAX_CONTENT_LENGTH`; the whole body counts, not only the file in it.
-    pub max_content_length: u64,
+    pub(crate) max_content_length: u64,
 }
 
 impl Limits {

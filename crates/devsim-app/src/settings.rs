@@ -2,7 +2,8 @@
 
 use settings::{Value, quote};
 
-use crate::{Config, DatabaseUrl, Limits};
+use crate::DatabaseUrl;
+use crate::limits::Limits;
 
 settings::section! {
     /// The DevSim application.
@@ -15,10 +16,9 @@ settings::section! {
 }
 
 impl Settings {
-    /// What the application is built with.
-    pub fn config(&self) -> Config {
-        let limits = Limits { max_content_length: self.max_content_length };
-        Config { database: self.database_url.clone(), limits }
+    /// How large requests may be.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { max_content_length: self.max_content_length }
     }
 }
 

@@ -42,14 +42,14 @@ fn main() -> ExitCode {
         warn(&report);
         let DevSimConfiguration { server, app, logging } = configuration;
         let console = console.clone();
-        Ok(Revision::new(server, DevSim::new(app.config())).adopted_by(move || {
+        Ok(Revision::new(server, DevSim::new(app)).adopted_by(move || {
             if let Err(error) = console.apply(&logging) {
                 tracing::error!("{error}");
             }
         }))
     };
     Server::new(server)
-        .app(DevSim::new(app.config()))
+        .app(DevSim::new(app))
         .on_reload(reload)
         .when_serving(move |addresses| announce(addresses, &database))
         .run()

@@ -9,15 +9,15 @@ use serde::Deserialize;
 
 use super::api_error::ApiError;
 use super::state::AppState;
-use crate::config::Limits;
 use crate::domain::json::Object;
+use crate::limits::Limits;
 
 /// The one route whose bodies may be larger than others.
 pub(super) const SAVE_ROUTE: &str = "/api/devices/{id}/save";
 
 /// How many bytes the body of a request may have. A host that collects bodies asks this before it does;
 /// the routes ask it too.
-pub fn body_limit(method: &Method, path: &str, limits: &Limits) -> u64 {
+pub(crate) fn body_limit(method: &Method, path: &str, limits: &Limits) -> u64 {
     let mut segments = path.split('/');
     let matches_save = SAVE_ROUTE
         .split('/')

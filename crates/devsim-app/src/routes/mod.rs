@@ -11,7 +11,7 @@ mod state;
 mod table;
 mod upload;
 
-pub use body::body_limit;
+pub(crate) use body::body_limit;
 pub use state::Host;
 
 use axum::Router;
@@ -19,7 +19,7 @@ use axum::Router;
 use self::api_error::ApiError;
 use self::resource::Resource;
 use self::state::AppState;
-use crate::config::Limits;
+use crate::limits::Limits;
 use crate::store::Store;
 
 pub(crate) fn router(store: Store, limits: Limits, host: Host) -> Router {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 
-use crate::config::Limits;
 use crate::health::System;
+use crate::limits::Limits;
 use crate::store::Store;
 
 /// What the host tells the application while it runs.

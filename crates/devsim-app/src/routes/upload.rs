@@ -14,8 +14,8 @@ use super::answer::json_body;
 use super::api_error::ApiError;
 use super::body::collect;
 use super::devices::Id;
-use crate::config::Limits;
 use crate::domain::csv::Table;
+use crate::limits::Limits;
 use crate::store::Store;
 
 /// `POST /api/devices/{id}/upload`: shows what is in the file. Neither the device changes nor any file on disk.

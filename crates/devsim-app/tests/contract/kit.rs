@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use devsim_app::{Config, Host, Limits};
+use devsim_app::{Host, Settings};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 
 pub(crate) struct App {
     router: Router,
-    config: Config,
+    settings: Settings,
     draining: Arc<AtomicBool>,
     _folder: TempDir,
 }
@@ -27,23 +27,23 @@ pub(crate) struct Answer {
 
 /// A table of at most 64 KiB uploaded and six times that saved: large enough for every case, small enough
 /// to go beyond.
-pub(crate) const LIMITS: Limits = Limits { max_content_length: 64 * 1024 };
+pub(crate) const LIMIT: u64 = 64 * 1024;
 
 impl App {
     pub(crate) async fn start() -> Self {
-        Self::with_limits(LIMITS).await
+        Self::with_limit(LIMIT).await
     }
 
-    pub(crate) async fn with_limits(limits: Limits) -> Self {
+    pub(crate) async fn with_limit(max_content_length: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("devsim.sqlite").to_str().unwrap().parse().unwrap();
-        let config = Config { database, limits };
-        devsim_app::prepare(&config).await.unwrap();
+        let database_url = folder.path().join("devsim.sqlite").to_str().unwrap().parse().unwrap();
+        let settings = Settings { database_url, max_content_length };
+        devsim_app::prepare(&settings).await.unwrap();
         let draining = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&draining);
         let host = Host { draining: Arc::new(move || asked.load(Ordering::Relaxed)) };
-        let router = devsim_app::build(&config, host).await.unwrap();
-        Self { router, config, draining, _folder: folder }
+        let router = devsim_app::build(&settings, host).await.unwrap();
+        Self { router, settings, draining, _folder: folder }
     }
 
     pub(crate) fn drain(&self) {
@@ -52,12 +52,12 @@ impl App {
 
     /// Another worker on the same database.
     pub(crate) async fn sibling(&self) -> Router {
-        devsim_app::build(&self.config, Host::default()).await.unwrap()
+        devsim_app::build(&self.settings, Host::default()).await.unwrap()
     }
 
     /// An SQL statement from outside.
     pub(crate) async fn sql(&self, statement: &'static str) {
-        let url = self.config.database.to_string().replacen("sqlite:///", "sqlite://", 1);
+        let url = self.settings.database_url.to_string().replacen("sqlite:///", "sqlite://", 1);
         let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
         sqlx::query(statement).execute(&pool).await.unwrap();
         pool.close().await;

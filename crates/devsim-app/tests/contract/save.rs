@@ -1,7 +1,7 @@
 //! §4: saving a table.
 
 use axum::http::header;
-use devsim_app::Limits;
+use devsim_app::Settings;
 use http_body_util::BodyExt as _;
 use serde_json::json;
 use tower::ServiceExt as _;
@@ -92,7 +92,7 @@ async fn a_sensor_begins_again() {
 
 #[tokio::test]
 async fn a_large_table_comes_back_whole() {
-    let app = App::with_limits(Limits::default()).await;
+    let app = App::with_limit(Settings::default().max_content_length).await;
     app.device("large").await;
     let row = r#"{"time":"2031-05-06T07:08:09","temperature":"21.5","place":"north, upper"}"#;
     let rows = vec![row; 100_000].join(",");
@@ -110,7 +110,7 @@ async fn a_large_table_comes_back_whole() {
 
 #[tokio::test]
 async fn tables_that_just_fill_a_page_of_the_store_come_back_whole() {
-    let app = App::with_limits(Limits::default()).await;
+    let app = App::with_limit(Settings::default().max_content_length).await;
     app.device("large").await;
     let row = format!(r#"{{"a":"{}"}}"#, "x".repeat(65_000)); // has a block of its own
     for blocks in [15, 16, 17, 32, 33] {
@@ -124,7 +124,7 @@ async fn tables_that_just_fill_a_page_of_the_store_come_back_whole() {
 
 #[tokio::test]
 async fn a_table_that_is_replaced_while_it_is_sent_cuts_the_answer() {
-    let app = App::with_limits(Limits::default()).await;
+    let app = App::with_limit(Settings::default().max_content_length).await;
     app.device("large").await;
     let rows = vec![r#"{"time":"2031-05-06T07:08:09"}"#; 100_000].join(",");
     app.post("/api/devices/1/save", &format!(r#"{{"csv_data":{{"data":[{rows}]}}}}"#)).await;

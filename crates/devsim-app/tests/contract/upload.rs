@@ -1,6 +1,6 @@
 //! §4: uploading a file. The edges of CSV itself are tested beside its reader.
 
-use devsim_app::Limits;
+use devsim_app::Settings;
 use serde_json::json;
 
 use crate::kit::{App, MULTIPART, multipart, request};
@@ -84,9 +84,9 @@ async fn the_file_is_found_behind_other_parts() {
 
 #[tokio::test]
 async fn ten_megabytes_are_taken_and_one_byte_more_is_not() {
-    let limits = Limits::default();
-    assert_eq!(limits.max_content_length, 10_485_760);
-    let app = App::with_limits(limits).await;
+    let limit = Settings::default().max_content_length;
+    assert_eq!(limit, 10_485_760);
+    let app = App::with_limit(limit).await;
     let id = app.device("large").await;
     let around = multipart("file", Some("data.csv"), b"").len();
     let mut file = b"a\n".to_vec();
