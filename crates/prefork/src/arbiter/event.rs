@@ -1,7 +1,5 @@
 //! What can happen to a pool.
 
-use std::fmt;
-
 use crate::ids::{Moment, Slot};
 
 use super::Policy;
@@ -90,54 +88,4 @@ impl ExitStatus {
         const OWN_FAULTS: [i32; 7] = [11, 7, 4, 8, 6, 5, 31];
         matches!(self, Self::Signal(number) if !OWN_FAULTS.contains(&number))
     }
-}
-
-impl fmt::Display for ExitStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Code(code) => write!(f, "exit status {code}"),
-            Self::Signal(number) => match signal_name(number) {
-                Some(name) => write!(f, "{name} (signal {number})"),
-                None => write!(f, "signal {number}"),
-            },
-        }
-    }
-}
-
-/// The name of a signal on Linux (signal(7), the numbers of x86 and ARM).
-pub(crate) fn signal_name(number: i32) -> Option<&'static str> {
-    const NAMES: [&str; 31] = [
-        "SIGHUP",
-        "SIGINT",
-        "SIGQUIT",
-        "SIGILL",
-        "SIGTRAP",
-        "SIGABRT",
-        "SIGBUS",
-        "SIGFPE",
-        "SIGKILL",
-        "SIGUSR1",
-        "SIGSEGV",
-        "SIGUSR2",
-        "SIGPIPE",
-        "SIGALRM",
-        "SIGTERM",
-        "SIGSTKFLT",
-        "SIGCHLD",
-        "SIGCONT",
-        "SIGSTOP",
-        "SIGTSTP",
-        "SIGTTIN",
-        "SIGTTOU",
-        "SIGURG",
-        "SIGXCPU",
-        "SIGXFSZ",
-        "SIGVTALRM",
-        "SIGPROF",
-        "SIGWINCH",
-        "SIGIO",
-        "SIGPWR",
-        "SIGSYS",
-    ];
-    usize::try_from(number).ok()?.checked_sub(1).and_then(|index| NAMES.get(index)).copied()
 }

@@ -1,9 +1,11 @@
 //! What the operator reads. The arbiter says what is worth a line; the words are here.
 
-use std::io;
+use std::{fmt, io};
+
+use nix::sys::signal::Signal;
 
 use crate::app::App;
-use crate::arbiter::{Cause, Death, Failure, Report, Retirement, Wish};
+use crate::arbiter::{Cause, Death, ExitStatus, Failure, Report, Retirement, Wish};
 use crate::scoreboard::{LastWords, Span};
 use crate::sys;
 
@@ -84,8 +86,11 @@ impl<A: App> Master<A> {
             Cause::Stopped => "told to stop".into(),
             other => given_up(other),
         };
-        let line =
-            format!("worker {slot} of generation {generation} ended by {status} after {}, {why}", Span(age));
+        let line = format!(
+            "worker {slot} of generation {generation} ended by {} after {}, {why}",
+            Ended(status),
+            Span(age)
+        );
         match cause {
             Cause::Retired(_) | Cause::Stopped if !words.held_requests() => tracing::info!("{line}"),
             Cause::Retired(_) | Cause::Stopped => tracing::warn!("{line}; {words}"),
@@ -118,15 +123,32 @@ fn given_up(cause: Cause) -> String {
 fn failed(failure: Failure) -> String {
     match failure {
         Failure::Settings => "the settings have the problems named above".into(),
-        Failure::Prepare(status) => format!("the application's preparation ended with {status}"),
+        Failure::Prepare(status) => format!("the application's preparation ended with {}", Ended(status)),
         Failure::PrepareTimeout(after) => {
             format!("the application's preparation took {}, boot_timeout", Span(after))
         }
         Failure::Build => "the application could not be built; its own words stand above".into(),
-        Failure::Died(status) => format!("a worker ended with {status} before it had proved itself"),
+        Failure::Died(status) => {
+            format!("a worker ended with {} before it had proved itself", Ended(status))
+        }
         Failure::BootTimeout(after) => format!("a worker was not ready after {}, boot_timeout", Span(after)),
         Failure::Fork(errno) => {
             format!("a worker could not be forked: {}", io::Error::from_raw_os_error(errno))
+        }
+    }
+}
+
+/// How a process ended.
+struct Ended(ExitStatus);
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ExitStatus::Code(code) => write!(f, "exit status {code}"),
+            ExitStatus::Signal(number) => match Signal::try_from(number) {
+                Ok(named) => write!(f, "{named} (signal {number})"),
+                Err(_) => write!(f, "signal {number}"),
+            },
         }
     }
 }

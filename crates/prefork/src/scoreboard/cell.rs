@@ -130,6 +130,15 @@ impl Cell {
         finished
     }
 
+    /// Forgets what the last tenant held and finished. For the master, while there is no tenant: the next one may end before
+    /// it could move in, and these must not become its last words.
+    pub(super) fn vacate(&self) {
+        self.turn.store(0, Ordering::Relaxed);
+        for record in self.held.iter().chain(&self.finished) {
+            record.write(|record| record.state.store(FREE, Ordering::Relaxed));
+        }
+    }
+
     /// How many requests the slot's tenants have answered, ever.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
@@ -155,14 +164,10 @@ pub(crate) struct HeldRequest {
 }
 
 impl Tenant {
-    /// Takes a cell over from the slot's last worker; counters go on.
+    /// Takes a vacated cell over; counters go on.
     pub(crate) fn move_in(cell: &'static Cell, pid: Pid, generation: Generation) -> Self {
         cell.pid.store(pid.0, Ordering::Relaxed);
         cell.generation.store(generation.0, Ordering::Relaxed);
-        cell.turn.store(0, Ordering::Relaxed);
-        for record in cell.held.iter().chain(&cell.finished) {
-            record.write(|record| record.state.store(FREE, Ordering::Relaxed));
-        }
         let tenant = Self { cell };
         tenant.beat();
         tenant

@@ -50,6 +50,7 @@ impl Scoreboard {
     /// Makes a slot fit for its next worker.
     pub(crate) fn vacate(self, slot: Slot) {
         self.0.drains[index(slot)].store(0, Ordering::Release);
+        self.cell(slot).vacate();
     }
 
     /// What makes a SIGTERM an order of the master's.

@@ -149,7 +149,7 @@ fn the_first_start_ends_with_the_code_of_what_failed() {
         arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
         arbiter.handle(Event::Exited { slot: Slot(0), status }, now);
         let last = arbiter.handle(Event::Exited { slot: Slot(1), status: ExitStatus::Code(0) }, now);
-        assert_eq!(last.last(), Some(&Action::Exit(code)), "{status}");
+        assert_eq!(last.last(), Some(&Action::Exit(code)), "{status:?}");
     }
 }
 
