@@ -14,7 +14,7 @@ use super::flow::Flow;
 
 pin_project_lite::pin_project! {
     /// The application's answer or our own. When it is dropped, the last byte was handed over, or nobody wants it.
-    pub(super) struct Answer<B> {
+    pub(crate) struct Answer<B> {
         #[pin]
         inner: Either<B, Full<Bytes>>,
         _done: Answered,
@@ -31,11 +31,11 @@ impl Drop for Answered {
 }
 
 impl<B> Answer<B> {
-    pub(super) fn of_application(body: B, flow: Arc<Flow>) -> Self {
+    pub(crate) fn of_application(body: B, flow: Arc<Flow>) -> Self {
         Self { inner: Either::Left(body), _done: Answered(flow) }
     }
 
-    pub(super) fn fixed(bytes: Bytes, flow: Arc<Flow>) -> Self {
+    pub(crate) fn fixed(bytes: Bytes, flow: Arc<Flow>) -> Self {
         Self { inner: Either::Right(Full::new(bytes)), _done: Answered(flow) }
     }
 }

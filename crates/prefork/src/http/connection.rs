@@ -1,28 +1,30 @@
 //! The life of a connection: hyper's state machine between our wire and our time limits, and a close that no client
 //! mistakes for a loss.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use rustix::net::{SendFlags, send};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::app::App;
-use crate::settings::{Timeouts, limit};
+use crate::app::BoxError;
+use crate::settings::{Settings, Timeouts, limit};
 use crate::sys::sockets::unacknowledged;
-use crate::worker::OpenGuard;
 
 use super::flow::{Flow, Overdue};
 use super::refusal::raw_refusal;
-use super::request::{Connected, Handling, RequestService};
 use super::wire::{Wire, has_input};
 
 /// How long the rest of a refused request is read and thrown away.
@@ -30,21 +32,21 @@ const LINGER: Duration = Duration::from_secs(5);
 /// After this much beyond the body's limit the client is not listened to any more.
 const LINGER_BYTES: u64 = 1 << 20;
 
-/// Serves one connection to its end.
-pub(crate) async fn serve<A: App>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    handling: Arc<Handling<A>>,
-    flow: Arc<Flow>,
-    open: OpenGuard,
-) {
-    let stream = Arc::new(stream);
-    let settle = SettleAtLast(&flow);
-    let _known = handling.sockets.know(&stream, &flow);
-    let _until_closed = open.clone();
-    let finished = exchange(&stream, peer, &handling, &flow, open).await;
+/// Serves one connection to its end. `is_leaving` says whether it should end soon.
+pub(crate) async fn serve<S, B>(
+    stream: &Arc<TcpStream>,
+    flow: &Arc<Flow>,
+    settings: &Settings,
+    is_leaving: impl Fn() -> bool,
+    service: S,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Unpin> + Unpin,
+    B: Body<Error: Into<BoxError>> + 'static,
+{
+    let settle = SettleAtLast(flow);
+    let finished = exchange(stream, flow, &settings.timeouts, is_leaving, service).await;
     drop(settle);
-    close(&stream, finished && !flow.is_unread(), handling.settings.bodies.limit_request_body).await;
+    close(stream, finished && !flow.is_unread(), settings.bodies.limit_request_body).await;
 }
 
 /// Whoever waits for a connection to settle is never left waiting.
@@ -57,22 +59,23 @@ impl Drop for SettleAtLast<'_> {
 }
 
 /// Requests and answers; whether they ended in good order.
-async fn exchange<A: App>(
+async fn exchange<S, B>(
     stream: &Arc<TcpStream>,
-    peer: SocketAddr,
-    handling: &Arc<Handling<A>>,
     flow: &Arc<Flow>,
-    open: OpenGuard,
-) -> bool {
+    timeouts: &Timeouts,
+    is_leaving: impl Fn() -> bool,
+    service: S,
+) -> bool
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Unpin> + Unpin,
+    B: Body<Error: Into<BoxError>> + 'static,
+{
     let wire = Wire { stream: Arc::clone(stream), flow: Arc::clone(flow) };
-    let connected = Connected { stream: Arc::clone(stream), flow: Arc::clone(flow), peer, _open: open };
-    let service = RequestService { handling: Arc::clone(handling), connected };
     let mut connection = http1::Builder::new()
-        .keep_alive(!handling.settings.timeouts.keepalive.is_zero())
+        .keep_alive(!timeouts.keepalive.is_zero())
         .half_close(true) // a client that only sends no more still gets its answer
         .header_read_timeout(None) // hyper has one clock for idle and head; ours tell them apart
         .serve_connection(TokioIo::new(wire), service);
-    let timeouts = &handling.settings.timeouts;
     let shortest = shortest_limit(timeouts);
     let mut clock = pin!(sleep(shortest));
     loop {
@@ -86,7 +89,7 @@ async fn exchange<A: App>(
         {
             flow.sample(bytes);
         }
-        let next = match flow.check(timeouts, handling.life.is_leaving()) {
+        let next = match flow.check(timeouts, is_leaving()) {
             Ok(left) => left,
             // The last look before an idle connection is closed: a request that has arrived is served.
             Err(Overdue::Idle) if has_input(stream) => Duration::from_millis(10), // it comes to hyper in a moment

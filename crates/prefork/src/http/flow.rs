@@ -82,7 +82,7 @@ impl Flow {
     }
 
     /// A request's head is whole.
-    pub(super) fn begins(&self) {
+    pub(crate) fn begins(&self) {
         self.change(|state| state.stage = Stage::Busy);
     }
 
@@ -135,11 +135,11 @@ impl Flow {
         })
     }
 
-    pub(super) fn leave_unread(&self) {
+    pub(crate) fn leave_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_unread(&self) -> bool {
+    pub(crate) fn is_unread(&self) -> bool {
         self.unread.load(Ordering::Relaxed)
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 /// A short answer, as the application's own errors look: `{"error": "..."}`.
-pub(super) fn refusal(status: StatusCode, why: &str) -> Response<Bytes> {
+pub(crate) fn refusal(status: StatusCode, why: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(json(why)));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -13,7 +13,7 @@ impl RequestIds {
         Self { seed, count: AtomicU64::new(0) }
     }
 
-    pub(super) fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.seed.wrapping_add(self.count.fetch_add(1, Ordering::Relaxed))
     }
 }

@@ -40,7 +40,7 @@ impl Drop for Share {
 
 /// Why a body was not received.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreceived {
+pub(crate) enum Unreceived {
     #[error("the body is larger than the limit")]
     TooLarge,
     #[error("the body ended early")]
@@ -52,7 +52,7 @@ pub(super) enum Unreceived {
 }
 
 impl Unreceived {
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::CutShort => StatusCode::BAD_REQUEST,
@@ -68,7 +68,7 @@ impl Spool {
     }
 
     /// Receives a body of at most `most` bytes.
-    pub(super) async fn receive(
+    pub(crate) async fn receive(
         &self,
         mut body: Incoming,
         most: u64,

@@ -9,11 +9,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
-use crate::http::{Flow, Handling, serve};
+use crate::http::Flow;
 use crate::listener::close_the_door;
 use crate::sys::sockets::watch;
 
 use super::life::{Open, OpenGuard};
+use super::request::{Handling, serve};
 
 /// How long nothing is accepted when descriptors or memory are out.
 const PAUSE: Duration = Duration::from_millis(100);

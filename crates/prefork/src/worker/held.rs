@@ -15,13 +15,13 @@ use crate::http::{Flow, has_input, raw_refusal};
 const PLACES: usize = 8;
 
 /// What a client is told whose request took too long.
-pub(crate) const TIMED_OUT: &str = "the request took too long";
+pub(super) const TIMED_OUT: &str = "the request took too long";
 /// What a client is told whose request did not get its turn before the worker had to go.
-pub(crate) const NEVER_BEGUN: &str = "the server was busy for too long; nothing was done";
+pub(super) const NEVER_BEGUN: &str = "the server was busy for too long; nothing was done";
 
 /// A place per held request, and every open connection. Locks are held for a few instructions by the loop, and only tried
 /// by the watch thread.
-pub(crate) struct HeldSockets {
+pub(super) struct HeldSockets {
     held: [Mutex<Option<Held>>; PLACES],
     open: Mutex<Connections>,
 }
@@ -33,7 +33,7 @@ struct Connections {
 }
 
 /// A connection that is known until this is dropped.
-pub(crate) struct Known {
+pub(super) struct Known {
     sockets: Arc<HeldSockets>,
     number: u64,
 }
@@ -45,7 +45,7 @@ struct Held {
 }
 
 /// A request's place; empty again when dropped.
-pub(crate) struct HeldSocket {
+pub(super) struct HeldSocket {
     sockets: Arc<HeldSockets>,
     place: Option<usize>,
 }
@@ -56,7 +56,7 @@ impl HeldSockets {
     }
 
     /// Remembers a connection.
-    pub(crate) fn know(self: &Arc<Self>, stream: &Arc<TcpStream>, flow: &Arc<Flow>) -> Known {
+    pub(super) fn know(self: &Arc<Self>, stream: &Arc<TcpStream>, flow: &Arc<Flow>) -> Known {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.last += 1;
         let number = open.last;
@@ -64,7 +64,7 @@ impl HeldSockets {
         Known { sockets: Arc::clone(self), number }
     }
 
-    pub(crate) fn enter(self: &Arc<Self>, stream: &Arc<TcpStream>, flow: &Arc<Flow>) -> HeldSocket {
+    pub(super) fn enter(self: &Arc<Self>, stream: &Arc<TcpStream>, flow: &Arc<Flow>) -> HeldSocket {
         let mut held = Some(Held { stream: Arc::clone(stream), flow: Arc::clone(flow), runs: false });
         let place = self.held.iter().position(|place| match place.try_lock() {
             Ok(mut place) if place.is_none() => {
@@ -136,7 +136,7 @@ impl Drop for Known {
 
 impl HeldSocket {
     /// Its turn has come.
-    pub(crate) fn runs(&mut self) {
+    pub(super) fn runs(&mut self) {
         self.change(|held| {
             if let Some(held) = held {
                 held.runs = true;

@@ -21,7 +21,7 @@ pub(super) enum Phase {
 
 /// The reading end.
 #[derive(Clone, Debug)]
-pub(crate) struct Life(watch::Receiver<Phase>);
+pub(super) struct Life(watch::Receiver<Phase>);
 
 /// The writing end, held by the watch thread.
 pub(super) struct LifeControl {
@@ -37,7 +37,7 @@ impl Life {
     }
 
     /// Whether every further answer closes its connection.
-    pub(crate) fn is_leaving(&self) -> bool {
+    pub(super) fn is_leaving(&self) -> bool {
         *self.0.borrow() > Phase::Serving
     }
 
@@ -57,12 +57,12 @@ impl Life {
     }
 
     /// Waits until nothing more may begin.
-    pub(crate) async fn cut(&self) {
+    pub(super) async fn cut(&self) {
         self.reaches(Phase::Cut).await;
     }
 
     /// Waits for an abort that begins after this call: what gets its turn later still runs.
-    pub(crate) async fn aborted_from_now(&self) {
+    pub(super) async fn aborted_from_now(&self) {
         let phase = if *self.0.borrow() >= Phase::Aborting { Phase::Cut } else { Phase::Aborting };
         self.reaches(phase).await;
     }
@@ -118,7 +118,7 @@ struct OpenCount {
 }
 
 /// One connection, request or listener that has to end first.
-pub(crate) struct OpenGuard(Open);
+pub(super) struct OpenGuard(Open);
 
 impl Open {
     pub(super) fn guard(&self) -> OpenGuard {

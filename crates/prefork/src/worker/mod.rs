@@ -5,6 +5,7 @@ mod held;
 mod life;
 mod pipe;
 mod recycling;
+mod request;
 mod sandbox;
 mod turn;
 mod watch;
@@ -18,24 +19,24 @@ use tokio::sync::mpsc;
 
 use crate::app::{App, Context};
 use crate::arbiter::{EXIT_BOOT, EXIT_BUILD};
-use crate::http::{Handling, RequestIds};
+use crate::http::RequestIds;
 use crate::ids::{Generation, Pid, Slot};
 use crate::scoreboard::{Scoreboard, Tenant};
 use crate::settings::Settings;
 
 use accept::Acceptor;
-use life::Open;
+use held::HeldSockets;
+use life::{Life, Open};
 use pipe::MasterPipe;
+use recycling::Recycling;
+use request::Handling;
+use turn::Turn;
 use watch::Watch;
 
 pub use life::Draining;
 
-pub(crate) use held::{HeldSockets, NEVER_BEGUN, TIMED_OUT};
-pub(crate) use life::{Life, OpenGuard};
 pub(crate) use pipe::Message;
-pub(crate) use recycling::Recycling;
 pub(crate) use sandbox::enter_as_helper;
-pub(crate) use turn::Turn;
 
 /// What a child needs to be a worker.
 pub(crate) struct Job<A: App> {

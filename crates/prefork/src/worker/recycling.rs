@@ -8,7 +8,7 @@ use crate::arbiter::Wish;
 use super::pipe::{MasterPipe, Message};
 
 /// Counts requests towards `max_requests`.
-pub(crate) struct Recycling {
+pub(super) struct Recycling {
     pipe: Arc<MasterPipe>,
     quota: Option<u64>,
     begun: AtomicU64,
@@ -23,7 +23,7 @@ impl Recycling {
     }
 
     /// A request has its turn, however it ends; at the quota, the worker asks for its replacement and serves on until it is there.
-    pub(crate) fn count(&self) {
+    pub(super) fn count(&self) {
         if Some(self.begun.fetch_add(1, Ordering::Relaxed) + 1) == self.quota {
             self.pipe.send(Message::Retire(Wish::MaxRequests));
         }

@@ -6,7 +6,7 @@ use crate::settings::{WorkerClass, Workers};
 
 /// The right to run the application: one at a time in the class "sync", `worker_connections` in "async". Whoever waits
 /// is served in the order of arrival.
-pub(crate) struct Turn {
+pub(super) struct Turn {
     permits: Semaphore,
     single: bool,
 }
@@ -21,12 +21,12 @@ impl Turn {
     }
 
     /// Whether there is only one turn, so that its age is the worker's.
-    pub(crate) fn is_single(&self) -> bool {
+    pub(super) fn is_single(&self) -> bool {
         self.single
     }
 
     /// Waits for a turn, which ends when the permit is dropped.
-    pub(crate) async fn take(&self) -> SemaphorePermit<'_> {
+    pub(super) async fn take(&self) -> SemaphorePermit<'_> {
         self.permits.acquire().await.expect("the semaphore is never closed")
     }
 }

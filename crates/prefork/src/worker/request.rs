@@ -16,39 +16,53 @@ use tokio::task::JoinHandle;
 use tower_service::Service;
 
 use crate::app::{App, BodyPolicy, BoxError, Client};
+use crate::http::{self as wire, Answer, Body, Flow, RequestIds, Spool, refusal};
 use crate::scoreboard::Tenant;
 use crate::settings::Settings;
-use crate::worker::{HeldSockets, Life, OpenGuard, Recycling, Turn};
 
-use super::answer::Answer;
-use super::body::Body;
-use super::flow::Flow;
-use super::refusal::refusal;
-use super::request_id::RequestIds;
-use super::spool::Spool;
+use super::held::{HeldSockets, NEVER_BEGUN, TIMED_OUT};
+use super::life::{Life, OpenGuard};
+use super::recycling::Recycling;
+use super::turn::Turn;
 
 /// What all requests of a worker share.
-pub(crate) struct Handling<A: App> {
-    pub(crate) app: Arc<A>,
-    pub(crate) service: A::Service,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) turn: Turn,
-    pub(crate) tenant: Arc<Tenant>,
-    pub(crate) sockets: Arc<HeldSockets>,
-    pub(crate) life: Life,
-    pub(crate) recycling: Recycling,
-    pub(crate) ids: RequestIds,
-    pub(crate) spool: Spool,
+pub(super) struct Handling<A: App> {
+    pub(super) app: Arc<A>,
+    pub(super) service: A::Service,
+    pub(super) settings: Arc<Settings>,
+    pub(super) turn: Turn,
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) sockets: Arc<HeldSockets>,
+    pub(super) life: Life,
+    pub(super) recycling: Recycling,
+    pub(super) ids: RequestIds,
+    pub(super) spool: Spool,
 }
 
 /// A connection, as its requests see it.
 #[derive(Clone)]
-pub(super) struct Connected {
-    pub(super) stream: Arc<TcpStream>,
-    pub(super) flow: Arc<Flow>,
-    pub(super) peer: SocketAddr,
+struct Connected {
+    stream: Arc<TcpStream>,
+    flow: Arc<Flow>,
+    peer: SocketAddr,
     /// Keeps the worker for a request whose client has left.
-    pub(super) _open: OpenGuard,
+    _open: OpenGuard,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<A: App>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handling: Arc<Handling<A>>,
+    flow: Arc<Flow>,
+    open: OpenGuard,
+) {
+    let stream = Arc::new(stream);
+    let _known = handling.sockets.know(&stream, &flow);
+    let _until_closed = open.clone();
+    let connected = Connected { stream: Arc::clone(&stream), flow: Arc::clone(&flow), peer, _open: open };
+    let service = RequestService { handling: Arc::clone(&handling), connected };
+    wire::serve(&stream, &flow, &handling.settings, || handling.life.is_leaving(), service).await;
 }
 
 /// Why the application was not asked, or its answer is not used.
@@ -152,18 +166,18 @@ fn internal_error(id: u64) -> Refused {
 }
 
 fn never_begun() -> Refused {
-    Refused(StatusCode::SERVICE_UNAVAILABLE, crate::worker::NEVER_BEGUN.into())
+    Refused(StatusCode::SERVICE_UNAVAILABLE, NEVER_BEGUN.into())
 }
 
 fn timed_out() -> Refused {
-    Refused(StatusCode::GATEWAY_TIMEOUT, crate::worker::TIMED_OUT.into())
+    Refused(StatusCode::GATEWAY_TIMEOUT, TIMED_OUT.into())
 }
 
 /// The service that hyper calls, one per connection: each request is a task of its own, so that neither a panic in it
 /// nor a client that leaves ends anything else.
-pub(super) struct RequestService<A: App> {
-    pub(super) handling: Arc<Handling<A>>,
-    pub(super) connected: Connected,
+struct RequestService<A: App> {
+    handling: Arc<Handling<A>>,
+    connected: Connected,
 }
 
 impl<A: App> hyper::service::Service<Request<Incoming>> for RequestService<A> {
@@ -181,7 +195,7 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for RequestService<A> {
 }
 
 /// A request's answer to come.
-pub(super) struct Answering<B> {
+struct Answering<B> {
     task: JoinHandle<Response<Answer<B>>>,
     id: u64,
     flow: Arc<Flow>,
