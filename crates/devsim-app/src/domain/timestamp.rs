@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 const SECOND: i64 = 1_000_000;
-const DAY: i64 = 86_400;
 
 /// Microseconds since 1970, UTC: what the database holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +27,7 @@ impl Timestamp {
 
     /// Serializes as `2031-05-06 07:08:09`, the form of `created_at` and its like.
     pub(crate) fn serialize_seconds<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Civil::of(*self))
+        serializer.collect_str(&self.shown("%Y-%m-%d %H:%M:%S"))
     }
 
     /// Serializes as `2031-05-06 07:08:09.123456`, the form of `last_transmission`.
@@ -36,7 +35,12 @@ impl Timestamp {
         time: &Option<Self>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        time.map(|time| format!("{}.{:06}", Civil::of(time), time.0.rem_euclid(SECOND))).serialize(serializer)
+        time.map(|time| time.shown("%Y-%m-%d %H:%M:%S.%6f").to_string()).serialize(serializer)
+    }
+
+    /// In a form of strftime(3). What the calendar does not reach is shown as 1970: no clock gave it.
+    fn shown(self, format: &str) -> impl fmt::Display {
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or_default().strftime(format)
     }
 }
 
@@ -45,43 +49,6 @@ impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let micros = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         Self(i64::try_from(micros).unwrap_or(i64::MAX))
-    }
-}
-
-/// A date and time of the calendar.
-struct Civil {
-    year: i64,
-    month: i64,
-    day: i64,
-    second_of_day: i64,
-}
-
-impl Civil {
-    /// Days to dates by shifting the year's start to March, where a leap day comes last
-    /// (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
-    fn of(time: Timestamp) -> Self {
-        let seconds = time.0.div_euclid(SECOND);
-        let days = seconds.div_euclid(DAY) + 719_468; // since 0000-03-01
-        let era = days.div_euclid(146_097);
-        let day_of_era = days.rem_euclid(146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153; // 0 is March
-        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-        Self {
-            year: year_of_era + era * 400 + i64::from(month <= 2),
-            month,
-            day: day_of_year - (153 * shifted_month + 2) / 5 + 1,
-            second_of_day: seconds.rem_euclid(DAY),
-        }
-    }
-}
-
-impl fmt::Display for Civil {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { year, month, day, second_of_day: s } = self;
-        write!(f, "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
     }
 }
 
@@ -99,7 +66,7 @@ mod tests {
             (4_107_542_400, "2100-03-01 00:00:00"),
             (-1, "1969-12-31 23:59:59"),
         ] {
-            assert_eq!(Civil::of(Timestamp(seconds * SECOND)).to_string(), text);
+            assert_eq!(Timestamp(seconds * SECOND).shown("%Y-%m-%d %H:%M:%S").to_string(), text);
         }
     }
 
