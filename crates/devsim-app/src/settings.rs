@@ -1,6 +1,6 @@
 //! The application's keys.
 
-use settings::{Value, quote};
+use settings::{Toml, Value, quote};
 
 use crate::DatabaseUrl;
 use crate::limits::Limits;
@@ -29,6 +29,11 @@ impl Value for DatabaseUrl {
 
     fn from_text(text: &str) -> Result<Self, String> {
         text.parse().map_err(|error: crate::InvalidDatabaseUrl| error.to_string())
+    }
+
+    fn from_toml(value: &Toml<'_>) -> Result<Self, String> {
+        let text = value.as_str().ok_or_else(|| format!("it is not {}, in quotes", Self::expects()))?;
+        Self::from_text(text)
     }
 
     fn to_toml(&self) -> String {

@@ -4,9 +4,10 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::AsFd as _;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use settings::Choice;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -136,36 +137,13 @@ impl<S: Subscriber> Layer<S> for Console {
 
 /// One of a few values, changed and read without a lock.
 struct Switchable<T> {
-    index: AtomicU8,
+    index: AtomicUsize,
     kind: PhantomData<T>,
 }
 
-/// The values that a [`Switchable`] can have.
-trait Choice: Copy + fmt::Debug + 'static {
-    /// All of them.
-    const ALL: &'static [Self];
-
-    /// Its position in [`ALL`](Choice::ALL).
-    fn index(self) -> u8;
-}
-
-macro_rules! switchable {
-    ($($choice:ty)+) => {$(
-        impl Choice for $choice {
-            const ALL: &'static [Self] = &<$choice>::ALL;
-
-            fn index(self) -> u8 {
-                self as u8
-            }
-        }
-    )+};
-}
-
-switchable!(Level Format Stream);
-
 impl<T: Choice> Switchable<T> {
     fn new(value: T) -> Self {
-        Self { index: AtomicU8::new(value.index()), kind: PhantomData }
+        Self { index: AtomicUsize::new(value.index()), kind: PhantomData }
     }
 
     fn set(&self, value: T) {
@@ -173,7 +151,7 @@ impl<T: Choice> Switchable<T> {
     }
 
     fn get(&self) -> T {
-        T::ALL[usize::from(self.index.load(Ordering::Relaxed))]
+        T::ALL[self.index.load(Ordering::Relaxed)]
     }
 }
 

@@ -128,6 +128,8 @@ mod tests {
 
     use tracing::Level;
 
+    use ::settings::Choice as _;
+
     use super::*;
     use crate::record::Content;
     use crate::stamp::Stamp;
@@ -185,10 +187,10 @@ mod tests {
         let many = vec![("field", long.clone()); 100];
         for record in [record(&"x\n".repeat(9000), vec![("a", long)]), record("short", many)] {
             for format in Format::ALL {
-                let line = line(&record, format);
+                let line = line(&record, *format);
                 assert!(line.len() <= LINE_MAX && line.ends_with('\n'), "{}", line.len());
                 assert_eq!(line.matches('\n').count(), 1);
-                if format == Format::Json {
+                if *format == Format::Json {
                     serde_json::from_str::<serde_json::Value>(&line).unwrap();
                 }
             }

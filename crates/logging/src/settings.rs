@@ -58,9 +58,6 @@ settings::section! {
 }
 
 impl Level {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Trace, Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Critical];
-
     /// The events that pass.
     pub(crate) fn filter(self) -> LevelFilter {
         match self {
@@ -70,26 +67,5 @@ impl Level {
             Level::Warning => LevelFilter::WARN,
             Level::Error | Level::Critical => LevelFilter::ERROR,
         }
-    }
-}
-
-impl Format {
-    pub(crate) const ALL: [Self; 3] = [Self::Simple, Self::Detailed, Self::Json];
-}
-
-impl Stream {
-    pub(crate) const ALL: [Self; 3] = [Self::Stdout, Self::Stderr, Self::None];
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_variant_is_at_its_place_in_all() {
-        // `Switchable` in console.rs relies on it.
-        assert!(Level::ALL.iter().enumerate().all(|(index, level)| *level as usize == index));
-        assert!(Format::ALL.iter().enumerate().all(|(index, format)| *format as usize == index));
-        assert!(Stream::ALL.iter().enumerate().all(|(index, stream)| *stream as usize == index));
     }
 }

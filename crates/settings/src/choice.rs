@@ -1,6 +1,18 @@
 //! Enums of fixed words.
 
-/// Declares an enum whose variants are words in the configuration, and makes it a [`Value`](crate::Value).
+use std::fmt;
+
+/// One of a few values that are known by name. [`choice!`](crate::choice) implements it.
+pub trait Choice: Copy + fmt::Debug + 'static {
+    /// All of them.
+    const ALL: &'static [Self];
+
+    /// Its position in [`ALL`](Choice::ALL).
+    fn index(self) -> usize;
+}
+
+/// Declares an enum whose variants are words in the configuration, and makes it a [`Value`](crate::Value) and a
+/// [`Choice`](crate::Choice).
 /// A word after `|` is understood too, but never printed. Case does not matter.
 ///
 /// ```
@@ -36,6 +48,14 @@ macro_rules! choice {
                 match self {
                     $( Self::$variant => $word, )+
                 }
+            }
+        }
+
+        impl $crate::Choice for $name {
+            const ALL: &'static [Self] = &[$( Self::$variant ),+];
+
+            fn index(self) -> usize {
+                self as usize // the variants have no numbers of their own
             }
         }
 

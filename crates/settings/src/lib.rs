@@ -56,6 +56,7 @@ mod section;
 mod source;
 mod value;
 
+pub use choice::Choice;
 pub use configuration::{Configuration, Started};
 pub use key::{Attribute, Key};
 pub use print::print_config;

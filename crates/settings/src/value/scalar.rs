@@ -1,6 +1,5 @@
 //! Booleans, numbers, strings and paths.
 
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use super::{Kind, Value, mismatch, mismatch_toml, quote};
@@ -47,8 +46,7 @@ macro_rules! whole_number {
                     .as_integer()
                     // Wider than any of the types, so that the one check of the range is `try_from`.
                     .and_then(|number| i128::from_str_radix(number.as_str(), number.radix()).ok())
-                    .and_then(|number| u64::try_from(number).ok())
-                    .and_then(|number| Self::try_from_u64(number))
+                    .and_then(|number| Self::try_from(number).ok())
                     .ok_or_else(|| mismatch_toml::<Self>(value))
             }
 
@@ -59,70 +57,11 @@ macro_rules! whole_number {
     )+};
 }
 
-/// The one conversion that the number types have in common.
-trait TryFromU64: Sized {
-    fn try_from_u64(number: u64) -> Option<Self>;
-}
-
-macro_rules! try_from_u64 {
-    ($($number:ty)+) => {$(
-        impl TryFromU64 for $number {
-            fn try_from_u64(number: u64) -> Option<Self> {
-                Self::try_from(number).ok()
-            }
-        }
-    )+};
-}
-
-try_from_u64!(u16 u32 u64 usize);
-
-impl TryFromU64 for NonZeroU32 {
-    fn try_from_u64(number: u64) -> Option<Self> {
-        u32::try_from(number).ok().and_then(Self::new)
-    }
-}
-
-impl TryFromU64 for NonZeroUsize {
-    fn try_from_u64(number: u64) -> Option<Self> {
-        usize::try_from(number).ok().and_then(Self::new)
-    }
-}
-
 whole_number! {
     u16: format!("a whole number from 0 to {}", u16::MAX);
     u32: format!("a whole number from 0 to {}", u32::MAX);
     u64: "a whole number, 0 or more".to_owned();
     usize: "a whole number, 0 or more".to_owned();
-    NonZeroU32: format!("a whole number from 1 to {}", u32::MAX);
-    NonZeroUsize: "a whole number of 1 or more".to_owned();
-}
-
-impl Value for f64 {
-    fn expects() -> String {
-        "a number".to_owned()
-    }
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        text.trim()
-            .parse()
-            .ok()
-            .filter(|number: &f64| number.is_finite())
-            .ok_or_else(|| mismatch::<Self>(text))
-    }
-
-    fn from_toml(value: &Toml<'_>) -> Result<Self, String> {
-        let text = match value {
-            Toml::Float(number) => number.as_str(),
-            Toml::Integer(number) if number.radix() == 10 => number.as_str(),
-            _ => return Err(mismatch_toml::<Self>(value)),
-        };
-        Self::from_text(text)
-    }
-
-    fn to_toml(&self) -> String {
-        // Debug keeps the point of a whole number ("1.0"), which TOML wants in a float.
-        format!("{self:?}")
-    }
 }
 
 impl Value for String {
@@ -176,20 +115,7 @@ mod tests {
         assert_eq!(from_toml::<u16>("65536"), Err("65536 is not a whole number from 0 to 65535".to_owned()));
         assert_eq!(from_toml::<u64>("-1"), Err("-1 is not a whole number, 0 or more".to_owned()));
         assert_eq!(from_toml::<u64>("\"3\""), Err("\"3\" is not a whole number, 0 or more".to_owned()));
-        assert_eq!(from_toml::<NonZeroUsize>("0"), Err("0 is not a whole number of 1 or more".to_owned()));
-        assert!(NonZeroU32::from_text("0").is_err());
         survives(&u64::MAX);
-    }
-
-    #[test]
-    fn floats_are_finite() {
-        assert_eq!(from_toml("3"), Ok(3.0));
-        for wrong in ["nan", "inf", "-inf", "1e999"] {
-            assert!(f64::from_text(wrong).is_err());
-        }
-        assert!(from_toml::<f64>("nan").is_err());
-        survives(&1.0);
-        survives(&-1e300);
     }
 
     #[test]
