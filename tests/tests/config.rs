@@ -79,7 +79,13 @@ fn an_unknown_variable_is_one_warning_and_others_are_never_looked_at() {
 
 #[test]
 fn a_flag_that_gunicorn_has_and_we_have_not_says_what_to_do() {
-    for (flag, advice) in [("--daemon", "systemd"), ("-D", "systemd"), ("--threads", "--workers")] {
+    for (flag, advice) in [
+        ("--daemon", "systemd"),
+        ("-D", "systemd"),
+        ("--threads", "--workers"),
+        ("--certfile", "proxy"),
+        ("-p", "not yet"),
+    ] {
         let ended = Server::echo("").flags([flag]).run_to_its_end();
         assert_eq!(ended.code, Some(1));
         assert!(ended.said.contains(flag) && ended.said.contains(advice), "{}", ended.said);

@@ -1,7 +1,8 @@
 //! All settings of the program.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use devsim_app::DatabaseUrl;
 use settings::{Configuration, Origin, Report, Section};
 
 /// Every section.
@@ -18,6 +19,7 @@ impl Configuration for DevSimConfiguration {
         let mut built_in = Self::default();
         built_in.server.workers.max_requests = 2000;
         built_in.server.workers.max_requests_jitter = 100;
+        built_in.server.bodies.request_buffer_dir = folder_of(&built_in.app.database_url);
         built_in
     }
 
@@ -31,9 +33,12 @@ impl Configuration for DevSimConfiguration {
     /// Bodies are buffered beside the database unless told otherwise: there is room there, and a real disk.
     fn complete(&mut self, report: &Report) {
         if *report.origin("server", "request_buffer_dir") == Origin::Default {
-            let directory = self.app.database_url.path().parent();
-            let directory = directory.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            self.server.bodies.request_buffer_dir = directory.into();
+            self.server.bodies.request_buffer_dir = folder_of(&self.app.database_url);
         }
     }
+}
+
+fn folder_of(database: &DatabaseUrl) -> PathBuf {
+    let folder = database.path().parent().filter(|path| !path.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).into()
 }

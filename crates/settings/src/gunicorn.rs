@@ -1,8 +1,41 @@
 //! What Gunicorn's users bring along: flags in a variable, and flags that have no counterpart here.
 
-/// Flags that Gunicorn has and a supervisor of compiled applications lacks, without dashes, and what to do
-/// instead. A key that has the flag after all goes before this table.
+const NOT_YET: &str = "this version has it not yet";
+const TLS_NOT_YET: &str = "this version speaks no TLS yet; let a proxy in front do it";
+const STATSD: &str = "this version has no metrics yet";
+
+/// Flags that Gunicorn has and that are missing here, without dashes, and what to do instead. A key that has the flag after
+/// all goes before this table.
 pub(crate) const REFUSED_FLAGS: &[(&str, &str)] = &[
+    ("preload", "leave it out: the master never runs application code"),
+    ("access-logfile", NOT_YET),
+    ("access-logformat", NOT_YET),
+    ("error-logfile", NOT_YET),
+    ("log-file", NOT_YET),
+    ("pid", NOT_YET),
+    ("p", NOT_YET),
+    ("umask", NOT_YET),
+    ("m", NOT_YET),
+    ("name", NOT_YET),
+    ("n", NOT_YET),
+    ("chdir", NOT_YET),
+    ("initgroups", NOT_YET),
+    ("reload", NOT_YET),
+    ("reload-extra-file", NOT_YET),
+    ("reuse-port", NOT_YET),
+    ("limit-request-line", NOT_YET),
+    ("limit-request-fields", NOT_YET),
+    ("limit-request-field_size", NOT_YET),
+    ("proxy-protocol", NOT_YET),
+    ("proxy-allow-from", NOT_YET),
+    ("forwarded-allow-ips", NOT_YET),
+    ("header-map", NOT_YET),
+    ("forwarder-headers", NOT_YET),
+    ("permit-obsolete-folding", NOT_YET),
+    ("permit-unconventional-http-method", NOT_YET),
+    ("permit-unconventional-http-version", NOT_YET),
+    ("casefold-http-method", NOT_YET),
+    ("strip-header-spaces", NOT_YET),
     ("D", "run it under systemd, a container or `setsid`, which also restart it"),
     ("daemon", "run it under systemd, a container or `setsid`, which also restart it"),
     ("threads", "give more workers with --workers"),
@@ -11,7 +44,7 @@ pub(crate) const REFUSED_FLAGS: &[(&str, &str)] = &[
     ("paste-global", "put the settings into the TOML file given with --config"),
     ("pythonpath", "leave it out: the application is built in"),
     ("worker-tmp-dir", "leave it out: heartbeats are in shared memory, not in a file"),
-    ("reload-engine", "leave it out: --reload alone is enough"),
+    ("reload-engine", NOT_YET),
     ("spew", "set --log-level=debug"),
     ("no-sendfile", "leave it out: sendfile is not used"),
     ("logger-class", "choose a format in [logging] of the TOML file"),
@@ -26,15 +59,17 @@ pub(crate) const REFUSED_FLAGS: &[(&str, &str)] = &[
     ("capture-output", "leave it out: logs and standard output are apart"),
     ("R", "leave it out: standard streams are inherited"),
     ("enable-stdio-inheritance", "leave it out: standard streams are inherited"),
-    ("statsd-host", "let Prometheus or a statsd exporter read the metrics page"),
-    ("statsd-prefix", "let Prometheus or a statsd exporter read the metrics page"),
-    ("dogstatsd-tags", "let Prometheus or a statsd exporter read the metrics page"),
-    ("ssl-version", "leave it out: TLS 1.2 and 1.3 are spoken"),
-    ("ciphers", "leave it out: only ciphers known to be safe are offered"),
+    ("statsd-host", STATSD),
+    ("statsd-prefix", STATSD),
+    ("dogstatsd-tags", STATSD),
+    ("certfile", TLS_NOT_YET),
+    ("keyfile", TLS_NOT_YET),
+    ("ssl-version", TLS_NOT_YET),
+    ("ciphers", TLS_NOT_YET),
     ("cert-reqs", "check client certificates in a proxy in front"),
     ("ca-certs", "check client certificates in a proxy in front"),
     ("suppress-ragged-eofs", "leave it out: a client that closes early is no error"),
-    ("do-handshake-on-connect", "leave it out: the handshake never holds up others"),
+    ("do-handshake-on-connect", TLS_NOT_YET),
 ];
 
 /// Parts a text into words as a shell does: at blanks outside of quotes; in single quotes all is literal, in
