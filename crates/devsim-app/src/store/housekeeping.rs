@@ -88,6 +88,8 @@ async fn tidy(path: &Path) -> Result<bool, sqlx::Error> {
         }
         free = left;
     }
+    // It holds the writers' lock while it waits for readers, so it must not wait.
+    sqlx::query("PRAGMA busy_timeout = 0").execute(&mut connection).await?;
     // Its first column says whether readers or writers kept it from the end of the log.
     let busy: i64 = sqlx::query_scalar(CHECKPOINT).fetch_one(&mut connection).await?;
     connection.close().await?;

@@ -61,6 +61,8 @@ impl FromStr for DatabaseUrl {
 
     fn from_str(text: &str) -> Result<Self, InvalidDatabaseUrl> {
         let path = match text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) {
+            // A mistyped URL, quotes and all: it may hold a password, so no file is named by it.
+            None if text.contains("://") => return Err(InvalidDatabaseUrl::Scheme("?".to_owned())),
             None => text,
             Some((scheme, rest)) => {
                 let rest = rest.strip_prefix("//");
@@ -132,6 +134,9 @@ mod tests {
             ("sqlite:d.sqlite", Host),
             ("postgresql:/u:secret@h/db", Postgres),
             ("file:d.sqlite", Scheme("file".into())),
+            ("\"postgresql://u:secret@h/db\"", Scheme("?".into())),
+            (" postgresql://u:secret@h/db", Scheme("?".into())),
+            ("my_sql://u:secret@h/db", Scheme("?".into())),
             ("sqlite://", InMemory),
             ("sqlite:///", Empty),
             ("sqlite:///:memory:", InMemory),

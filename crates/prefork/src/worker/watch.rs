@@ -167,6 +167,9 @@ impl Watch {
             in_hand.taken = self.close_doors();
         }
         if in_hand.drain.take_if(|at| now >= *at).is_some() {
+            if in_hand.door.take().is_some() {
+                in_hand.taken = self.close_doors(); // the grace is shorter than the door is open
+            }
             self.cut(Phase::Cut, in_hand);
             in_hand.leave = Some(sys::now() + LAST_WRITES);
         }
