@@ -9,7 +9,7 @@ use std::str::FromStr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(PathBuf);
 
-/// Why a text is no [`DatabaseUrl`]. It names the scheme only: the rest may hold a password.
+/// Why a text is no [`DatabaseUrl`]. It names what stands before the first colon only: the rest may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidDatabaseUrl {
@@ -24,6 +24,11 @@ pub enum InvalidDatabaseUrl {
     /// Something else.
     #[error("unknown kind of database `{0}://`; use sqlite:////absolute/path or sqlite:///relative/path")]
     Scheme(String),
+    /// A mistyped URL, most often one in quotes.
+    #[error(
+        "a database's URL cannot begin with {0:?}; write it without quotes or spaces around it, as sqlite:////absolute/path or sqlite:///relative/path"
+    )]
+    NoScheme(String),
     /// Two slashes: a host, which SQLite has not.
     #[error(
         "a sqlite URL has three slashes before a relative path and four before an absolute one: sqlite:///relative/path, sqlite:////absolute/path"
@@ -61,8 +66,11 @@ impl FromStr for DatabaseUrl {
 
     fn from_str(text: &str) -> Result<Self, InvalidDatabaseUrl> {
         let path = match text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) {
-            // A mistyped URL, quotes and all: it may hold a password, so no file is named by it.
-            None if text.contains("://") => return Err(InvalidDatabaseUrl::Scheme("?".to_owned())),
+            // It may hold a password, so no file is named by it.
+            None if text.contains("://") => {
+                let start = text.split(':').next().unwrap_or_default();
+                return Err(InvalidDatabaseUrl::NoScheme(start.to_owned()));
+            }
             None => text,
             Some((scheme, rest)) => {
                 let rest = rest.strip_prefix("//");
@@ -134,9 +142,10 @@ mod tests {
             ("sqlite:d.sqlite", Host),
             ("postgresql:/u:secret@h/db", Postgres),
             ("file:d.sqlite", Scheme("file".into())),
-            ("\"postgresql://u:secret@h/db\"", Scheme("?".into())),
-            (" postgresql://u:secret@h/db", Scheme("?".into())),
-            ("my_sql://u:secret@h/db", Scheme("?".into())),
+            ("\"postgresql://u:secret@h/db\"", NoScheme("\"postgresql".into())),
+            (" postgresql://u:secret@h/db", NoScheme(" postgresql".into())),
+            ("my_sql://u:secret@h/db", NoScheme("my_sql".into())),
+            ("://u:secret@h/db", NoScheme("".into())),
             ("sqlite://", InMemory),
             ("sqlite:///", Empty),
             ("sqlite:///:memory:", InMemory),
@@ -146,5 +155,11 @@ mod tests {
             assert_eq!(text.parse::<DatabaseUrl>(), Err(why.clone()), "{text}");
             assert!(!why.to_string().contains("secret"));
         }
+    }
+
+    #[test]
+    fn who_quotes_a_url_is_shown_the_quotes_and_told_to_leave_them_out() {
+        let why = "'sqlite:///d.sqlite'".parse::<DatabaseUrl>().unwrap_err().to_string();
+        assert!(why.contains(r#""'sqlite""#) && why.contains("without quotes"), "{why}");
     }
 }
