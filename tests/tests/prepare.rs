@@ -71,6 +71,17 @@ fn a_reload_whose_preparation_hangs_keeps_the_pool() {
 }
 
 #[test]
+fn a_reload_whose_preparation_panics_keeps_the_pool_and_says_so_in_the_log() {
+    let server = Server::echo("[server]\nworkers = 1\n").start();
+    let before = server.wait_for_workers(1);
+    server.reconfigure("[server]\nworkers = 1\nraw_env = [\"ECHO_PREPARE=panic\"]\n");
+    server.wait_for_line(&["[ERROR]", "reload", "refused", "preparation"]);
+    let panic = server.line_with(&["[ERROR]", "panic", "told to panic"]);
+    assert!(panic.is_some(), "the panic is no line of the log:\n{}", server.said());
+    assert_eq!(server.wait_for_workers(1), before);
+}
+
+#[test]
 fn two_servers_that_start_at_once_on_one_database_both_serve_it() {
     let folder = TempDir::new().expect("a folder");
     let lock = lock(&folder);

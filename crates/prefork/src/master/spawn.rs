@@ -75,11 +75,16 @@ impl<A: App> Master<A> {
             this.leave_behind();
             this.listeners.clear();
             setup.adopt();
+            // At the start, standard error is where the problems of a configuration stand, too.
+            let is_reload = generation != Generation::FIRST;
+            if is_reload {
+                worker::log_panics();
+            }
             let refuse = |why: &dyn fmt::Display| {
-                if generation == Generation::FIRST {
-                    eprintln!("{why}"); // where the problems of a configuration stand, too
-                } else {
+                if is_reload {
                     tracing::error!("{why}");
+                } else {
+                    eprintln!("{why}");
                 }
                 EXIT_REFUSED
             };

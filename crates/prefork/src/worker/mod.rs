@@ -199,7 +199,7 @@ impl<A: App> Worker<A> {
 }
 
 /// Panics are lines in the log. In a handler they end a request, elsewhere in the loop the worker.
-fn log_panics() {
+pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|info| tracing::error!("panic: {info}")));
 }
 
