@@ -63,7 +63,7 @@ impl Shared {
         let mut tries = 0;
         while tries < TRIES && self.churn.load(Ordering::Relaxed) >= TIDY_AFTER {
             let churn = self.churn.swap(0, Ordering::Relaxed);
-            match tidy(&self.path).await {
+            match tidy(&self.path, PATIENCE).await {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(error) => tracing::debug!(%error, "the database could not be tidied"),
@@ -76,9 +76,9 @@ impl Shared {
 }
 
 /// Gives free pages back and empties the log; says whether it could do all of it. On a connection of its own, since its
-/// patience differs.
-async fn tidy(path: &Path) -> Result<bool, sqlx::Error> {
-    let mut connection = connect::options(path).busy_timeout(PATIENCE).connect().await?;
+/// patience with other writers differs; with readers it has none.
+pub(super) async fn tidy(path: &Path, patience: Duration) -> Result<bool, sqlx::Error> {
+    let mut connection = connect::options(path).busy_timeout(patience).connect().await?;
     let mut free = free_pages(&mut connection).await?;
     while free > 0 {
         sqlx::query(VACUUM).execute(&mut connection).await?;
