@@ -190,3 +190,24 @@ fn who_was_queued_behind_a_worker_that_never_comes_back_is_told() {
     assert_eq!(blocked.answer().expect("an answer").status, 504);
     assert_eq!(server.wait_for_end(), Some(0));
 }
+
+#[test]
+fn who_is_queued_behind_blocked_workers_is_told_also_when_the_grace_is_short() {
+    // The grace is over before the accept queue would be emptied for a loop that is stuck.
+    let mut server = Server::echo("[server]\nworkers = 2\ngraceful_timeout = 0.5\n").start();
+    server.wait_for_workers(2);
+    let mut blocked =
+        [server.occupy("x-echo-block: 60\r\n", "/a"), server.occupy("x-echo-block: 60\r\n", "/b")];
+    let mut queued: Vec<Connection> = (0..12).map(|_| server.connect()).collect();
+    for connection in &mut queued {
+        connection.send("GET /queued HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request can be sent");
+    }
+    server.signal(Signal::TERM);
+    for connection in &mut queued {
+        assert_eq!(connection.answer().expect("an answer, not a reset").status, 503);
+    }
+    for connection in &mut blocked {
+        assert_eq!(connection.answer().expect("an answer").status, 504);
+    }
+    assert_eq!(server.wait_for_end(), Some(0));
+}
