@@ -42,6 +42,10 @@ fn what_waits_to_be_accepted_is_answered_also_behind_blocked_workers() {
 fn who_has_connected_and_not_yet_sent_when_the_stop_begins_is_answered() {
     let mut server = Server::echo("[server]\nworkers = 2\n").start();
     server.wait_for_workers(2);
+    all_who_send_after_the_stop_began_are_answered(&mut server);
+}
+
+fn all_who_send_after_the_stop_began_are_answered(server: &mut Server) {
     let mut clients: Vec<Connection> = (0..20).map(|_| server.connect()).collect();
     server.signal(Signal::TERM);
     server.wait_for_line(&["stopping"]);
@@ -52,6 +56,15 @@ fn who_has_connected_and_not_yet_sent_when_the_stop_begins_is_answered() {
         assert_eq!(client.answer().expect("an answer, not a reset").status, 200);
     }
     assert_eq!(server.wait_for_end(), Some(0));
+}
+
+#[test]
+fn a_reload_that_changes_defer_accept_changes_nothing_for_who_has_not_yet_sent_when_the_stop_begins() {
+    let mut server = Server::echo("[server]\nworkers = 2\ndefer_accept = 1\n").start();
+    let before = server.wait_for_workers(2);
+    server.reconfigure("[server]\nworkers = 2\ndefer_accept = 0\n");
+    server.wait_for_others(&before, 2);
+    all_who_send_after_the_stop_began_are_answered(&mut server);
 }
 
 #[test]

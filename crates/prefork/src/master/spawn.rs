@@ -60,6 +60,7 @@ impl<A: App> Master<A> {
                     .into_iter()
                     .map(Listener::into_socket)
                     .collect(),
+                bound: std::mem::take(&mut this.bound),
                 lifeline,
                 pipe: writing,
             })

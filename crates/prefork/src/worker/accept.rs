@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::app::App;
 use crate::http::Flow;
 use crate::listener::close_the_door;
+use crate::settings::Sockets;
 use crate::sys::sockets::watch;
 
 use super::life::{Open, OpenGuard};
@@ -21,9 +22,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How often that is worth a line.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
-/// How long a stopping worker goes on accepting where connections are deferred until their first byte: for its client such a
-/// connection is open, and the byte is on its way or soon will be.
-pub(super) const LAST_CALL: Duration = Duration::from_millis(500);
+/// How long a stopping worker goes on accepting, by what its listeners were made by: where connections are deferred until their
+/// first byte. For its client such a connection is open, and the byte is on its way or soon will be.
+pub(super) fn last_call(bound: &Sockets) -> Duration {
+    if bound.defer_accept.is_zero() { Duration::ZERO } else { Duration::from_millis(500) }
+}
 
 /// A connection that nobody serves yet.
 pub(super) type Fresh = (TcpStream, SocketAddr);
@@ -32,6 +35,7 @@ pub(super) type Fresh = (TcpStream, SocketAddr);
 pub(super) struct Acceptor<A: App> {
     pub(super) handling: Arc<Handling<A>>,
     pub(super) open: Open,
+    pub(super) last_call: Duration,
 }
 
 impl<A: App> Acceptor<A> {
@@ -50,9 +54,7 @@ impl<A: App> Acceptor<A> {
             () = self.accept(&listener) => {}
         }
         if self.handling.life.is_stopping() {
-            if !self.handling.settings.sockets.defer_accept.is_zero() {
-                let _ = timeout(LAST_CALL, self.accept(&listener)).await;
-            }
+            let _ = timeout(self.last_call, self.accept(&listener)).await;
             for fresh in empty(listener.get_ref()) {
                 self.serve(fresh);
             }

@@ -14,6 +14,7 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -22,9 +23,9 @@ use crate::arbiter::{EXIT_BOOT, EXIT_BUILD};
 use crate::http::RequestIds;
 use crate::ids::{Generation, Pid, Slot};
 use crate::scoreboard::{Scoreboard, Tenant};
-use crate::settings::Settings;
+use crate::settings::{Settings, Sockets};
 
-use accept::Acceptor;
+use accept::{Acceptor, last_call};
 use held::HeldSockets;
 use life::{Life, Open};
 use pipe::MasterPipe;
@@ -46,6 +47,8 @@ pub(crate) struct Job<A: App> {
     pub(crate) settings: Arc<Settings>,
     pub(crate) board: Scoreboard,
     pub(crate) listeners: Vec<TcpListener>,
+    /// What the listeners were made by; the settings of a reload may say otherwise.
+    pub(crate) bound: Sockets,
     /// Readable at its end: the master is gone.
     pub(crate) lifeline: OwnedFd,
     /// Where its messages go.
@@ -68,6 +71,7 @@ struct Worker<A: App> {
     settings: Arc<Settings>,
     context: Context,
     listeners: Vec<Arc<TcpListener>>,
+    last_call: Duration,
     life: Life,
     loop_answers: Arc<AtomicBool>,
     ready: Arc<AtomicBool>,
@@ -79,11 +83,12 @@ struct Worker<A: App> {
 
 impl<A: App> Worker<A> {
     fn start(job: Job<A>) -> Result<Self, Box<dyn std::error::Error>> {
-        let Job { slot, generation, app, settings, board, listeners, lifeline, pipe } = job;
+        let Job { slot, generation, app, settings, board, listeners, bound, lifeline, pipe } = job;
         let pid = Pid(std::process::id().cast_signed());
         let tenant = Arc::new(Tenant::move_in(board.cell(slot), pid, generation));
         sandbox::enter(&settings.identity).map_err(|failed| failed.to_string())?;
         log_panics();
+        let last_call = last_call(&bound);
         let (life, control) = Life::new();
         let pipe = Arc::new(MasterPipe::new(pipe));
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
@@ -101,6 +106,7 @@ impl<A: App> Worker<A> {
             listeners: listeners.iter().map(Arc::downgrade).collect(),
             leftovers: sender,
             grace: settings.timeouts.graceful_timeout.as_duration(),
+            last_call,
             ready: Arc::clone(&ready),
         };
         watch.start()?;
@@ -111,6 +117,7 @@ impl<A: App> Worker<A> {
             settings,
             context,
             listeners,
+            last_call,
             life,
             loop_answers,
             ready,
@@ -158,7 +165,7 @@ impl<A: App> Worker<A> {
             spool: Default::default(),
         });
         let open = Open::default();
-        let acceptor = Arc::new(Acceptor { handling, open: open.clone() });
+        let acceptor = Arc::new(Acceptor { handling, open: open.clone(), last_call: self.last_call });
         for listener in std::mem::take(&mut self.listeners) {
             tokio::spawn(Arc::clone(&acceptor).run(listener, open.guard()));
         }

@@ -18,7 +18,7 @@ use crate::listener::stop_deferring;
 use crate::scoreboard::{LastWords, Scoreboard};
 use crate::sys::{self, fork::exit_now};
 
-use super::accept::{Fresh, LAST_CALL, empty};
+use super::accept::{Fresh, empty};
 use super::held::HeldSockets;
 use super::life::{LifeControl, Phase};
 use super::pipe::{MasterPipe, Message};
@@ -32,9 +32,9 @@ const ANSWER: Duration = Duration::from_millis(200);
 const ABORT_DRAIN: Duration = Duration::from_secs(1);
 /// How long the answers to what was cut have to get out. The master kills a second after the end of a drain.
 const LAST_WRITES: Duration = Duration::from_millis(300);
-/// How long the loop has to empty the accept queue at a stop, before this thread does it. A second after the stop began, nobody
-/// new may be left hanging.
-const DOOR: Duration = LAST_CALL.saturating_add(Duration::from_millis(300));
+/// How long the loop has to empty the accept queue at a stop, after its last call, before this thread does it. A second after
+/// the stop began, nobody new may be left hanging.
+const DOOR: Duration = Duration::from_millis(300);
 /// The stack of this thread: it formats a line or two.
 const STACK: usize = 256 * 1024;
 
@@ -49,6 +49,7 @@ pub(super) struct Watch {
     pub(super) listeners: Vec<Weak<TcpListener>>,
     pub(super) leftovers: UnboundedSender<Fresh>,
     pub(super) grace: Duration,
+    pub(super) last_call: Duration,
     /// Whether the worker has said that it can serve. Before that, there is nothing to drain.
     pub(super) ready: Arc<AtomicBool>,
 }
@@ -139,7 +140,7 @@ impl Watch {
             in_hand.drain.get_or_insert(now + self.grace);
         }
         if stopping {
-            in_hand.door.get_or_insert(now + DOOR);
+            in_hand.door.get_or_insert(now + self.last_call + DOOR);
         }
     }
 
