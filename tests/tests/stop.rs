@@ -224,3 +224,34 @@ fn who_is_queued_behind_blocked_workers_is_told_also_when_the_grace_is_short() {
     }
     assert_eq!(server.wait_for_end(), Some(0));
 }
+
+#[test]
+fn a_worker_that_was_aborted_just_before_the_stop_still_answers_who_is_queued() {
+    // By somebody else, who may do so at any time; or by the master, while the replacement boots.
+    for (by_the_master, config) in [(false, ""), (true, "timeout = 1\nraw_env = [\"ECHO_BOOT=slow=1\"]\n")] {
+        let mut server = Server::echo(&format!("[server]\nworkers = 1\n{config}")).start();
+        let worker = *server.wait_for_workers(1).first().expect("a worker");
+        let mut behind = server.connect();
+        behind.get("/", "").expect("an answer");
+        let mut held = server.occupy("x-echo-sleep: 60\r\n", "/held");
+        // Keeps the worker for a while.
+        behind
+            .send("GET /behind HTTP/1.1\r\nHost: x\r\nx-echo-sleep: 0.3\r\n\r\n")
+            .expect("a request can be sent");
+        server.wait_until_read(&behind);
+        let mut queued: Vec<Connection> = (0..12).map(|_| server.connect()).collect();
+        for connection in &mut queued {
+            connection.send("GET /queued HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request can be sent");
+        }
+        if !by_the_master {
+            server.signal_worker(worker, Signal::ABORT);
+        }
+        assert_eq!(held.answer().expect("an answer to what is aborted").status, 504);
+        server.signal(Signal::TERM);
+        for connection in queued.iter_mut().chain([&mut behind]) {
+            let status = connection.answer().map(|answer| answer.status);
+            assert!(matches!(status, Ok(200 | 503)), "{status:?}, aborted by the master: {by_the_master}");
+        }
+        assert_eq!(server.wait_for_end(), Some(0));
+    }
+}

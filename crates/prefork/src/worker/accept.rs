@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -36,29 +36,49 @@ pub(super) struct Acceptor<A: App> {
     pub(super) handling: Arc<Handling<A>>,
     pub(super) open: Open,
     pub(super) last_call: Duration,
+    pub(super) listeners: Vec<Weak<TcpListener>>,
 }
 
 impl<A: App> Acceptor<A> {
     /// Accepts until the worker drains. If the whole pool ends, whoever has connected by then is accepted too, as nobody else
     /// will.
-    pub(super) async fn run(self: Arc<Self>, listener: Arc<TcpListener>, _open: OpenGuard) {
+    pub(super) async fn run(self: Arc<Self>, listener: Arc<TcpListener>, open: OpenGuard) {
         let listener = match watch(listener) {
             Ok(listener) => listener,
             Err(error) => {
                 return tracing::error!(%error, "a listener cannot be watched; this worker does not accept");
             }
         };
+        let life = &self.handling.life;
         tokio::select! {
             biased;
-            () = self.handling.life.leaving() => {}
+            () = life.leaving() => {}
             () = self.accept(&listener) => {}
         }
-        if self.handling.life.is_stopping() {
-            let _ = timeout(self.last_call, self.accept(&listener)).await;
-            for fresh in empty(listener.get_ref()) {
-                self.serve(fresh);
-            }
+        let _open = if life.is_stopping() {
+            open
+        } else if life.is_aborting() {
+            drop(open);
+            life.stopping().await; // it may not be replaced before the pool ends
+            self.open.guard()
+        } else {
+            return; // its replacement is there, or it is one too many
+        };
+        let _ = timeout(self.last_call, self.accept(&listener)).await;
+        for fresh in empty(listener.get_ref()) {
+            self.serve(fresh);
         }
+    }
+
+    /// The last look of a worker that is about to leave while its pool ends. Says whether somebody was there.
+    pub(super) fn last_look(&self) -> bool {
+        let listeners = self.listeners.iter().filter_map(Weak::upgrade);
+        let queued: Vec<Fresh> = listeners.flat_map(|listener| empty(&listener)).collect();
+        let somebody = !queued.is_empty();
+        for fresh in queued {
+            self.serve(fresh);
+        }
+        somebody
     }
 
     /// One connection at a time: it is read, and its request has its turn or waits for its rest, before the next is

@@ -11,39 +11,56 @@ pub(super) enum Phase {
     Serving,
     /// It takes nothing new, and leaves when the last connection is closed.
     Draining,
-    /// The same, and nobody else will take what waits to be accepted.
-    Stopping,
     /// As draining, and what holds the turn is answered 504.
     Aborting,
     /// The end: what waits for the turn is told that it will not get it.
     Cut,
 }
 
+/// What the parts of a worker have to know.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    phase: Phase,
+    /// Whether the whole pool ends, so that nobody else takes what waits to be accepted. A fact beside the phase, as an
+    /// abort may come before the stop or after it.
+    stopping: bool,
+}
+
 /// The reading end.
 #[derive(Clone, Debug)]
-pub(super) struct Life(watch::Receiver<Phase>);
+pub(super) struct Life(watch::Receiver<State>);
 
 /// The writing end, held by the watch thread.
 pub(super) struct LifeControl {
-    phase: watch::Sender<Phase>,
+    state: watch::Sender<State>,
     /// Whether the loop was seen to run after an abort.
     pub(super) loop_answers: Arc<AtomicBool>,
 }
 
 impl Life {
     pub(super) fn new() -> (Self, LifeControl) {
-        let (phase, life) = watch::channel(Phase::Serving);
-        (Self(life), LifeControl { phase, loop_answers: Arc::default() })
+        let (state, life) = watch::channel(State { phase: Phase::Serving, stopping: false });
+        (Self(life), LifeControl { state, loop_answers: Arc::default() })
     }
 
     /// Whether every further answer closes its connection.
     pub(super) fn is_leaving(&self) -> bool {
-        *self.0.borrow() > Phase::Serving
+        self.0.borrow().phase > Phase::Serving
+    }
+
+    /// Whether it was aborted, or its grace is over.
+    pub(super) fn is_aborting(&self) -> bool {
+        self.0.borrow().phase >= Phase::Aborting
     }
 
     /// Whether the whole pool ends.
     pub(super) fn is_stopping(&self) -> bool {
-        *self.0.borrow() == Phase::Stopping
+        self.0.borrow().stopping
+    }
+
+    /// Waits until the whole pool ends.
+    pub(super) async fn stopping(&self) {
+        self.until(|state| state.stopping).await;
     }
 
     /// Waits until the worker takes nothing new.
@@ -63,13 +80,17 @@ impl Life {
 
     /// Waits for an abort that begins after this call: what gets its turn later still runs.
     pub(super) async fn aborted_from_now(&self) {
-        let phase = if *self.0.borrow() >= Phase::Aborting { Phase::Cut } else { Phase::Aborting };
+        let phase = if self.is_aborting() { Phase::Cut } else { Phase::Aborting };
         self.reaches(phase).await;
     }
 
     async fn reaches(&self, phase: Phase) {
+        self.until(|state| state.phase >= phase).await;
+    }
+
+    async fn until(&self, condition: impl FnMut(&State) -> bool) {
         let mut life = self.0.clone();
-        if life.wait_for(|now| *now >= phase).await.is_err() {
+        if life.wait_for(condition).await.is_err() {
             // The watch thread is gone without a word, which it never is while the process lives.
             std::future::pending::<()>().await;
         }
@@ -79,11 +100,22 @@ impl Life {
 impl LifeControl {
     /// Moves on to `phase`; says whether that was a step.
     pub(super) fn advance(&self, phase: Phase) -> bool {
-        self.phase.send_if_modified(|now| {
-            let step = phase > *now;
-            *now = phase.max(*now);
-            step
-        })
+        self.change(|now| now.phase = phase.max(now.phase))
+    }
+
+    /// The whole pool ends: drains if that is a step on; says whether it was.
+    pub(super) fn stop(&self) -> bool {
+        self.change(|now| *now = State { phase: now.phase.max(Phase::Draining), stopping: true })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) -> bool {
+        let mut step = false;
+        self.state.send_modify(|now| {
+            let before = now.phase;
+            change(now);
+            step = now.phase > before;
+        });
+        step
     }
 }
 
@@ -144,5 +176,25 @@ impl Drop for OpenGuard {
     fn drop(&mut self) {
         self.0.0.count.fetch_sub(1, Ordering::Relaxed);
         self.0.0.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_one_whether_the_abort_comes_before_it_or_after() {
+        let (life, control) = Life::new();
+        assert!(control.advance(Phase::Aborting));
+        assert!(!life.is_stopping());
+        assert!(!control.stop(), "no step back");
+        assert!(life.is_stopping() && life.is_aborting());
+
+        let (life, control) = Life::new();
+        assert!(control.stop());
+        assert!(life.is_leaving() && !life.is_aborting());
+        assert!(control.advance(Phase::Aborting));
+        assert!(life.is_stopping() && life.is_aborting());
     }
 }

@@ -72,6 +72,7 @@ struct Worker<A: App> {
     context: Context,
     listeners: Vec<Arc<TcpListener>>,
     last_call: Duration,
+    board: Scoreboard,
     life: Life,
     loop_answers: Arc<AtomicBool>,
     ready: Arc<AtomicBool>,
@@ -118,6 +119,7 @@ impl<A: App> Worker<A> {
             context,
             listeners,
             last_call,
+            board,
             life,
             loop_answers,
             ready,
@@ -165,8 +167,14 @@ impl<A: App> Worker<A> {
             spool: Default::default(),
         });
         let open = Open::default();
-        let acceptor = Arc::new(Acceptor { handling, open: open.clone(), last_call: self.last_call });
-        for listener in std::mem::take(&mut self.listeners) {
+        let listeners = std::mem::take(&mut self.listeners);
+        let acceptor = Arc::new(Acceptor {
+            handling,
+            open: open.clone(),
+            last_call: self.last_call,
+            listeners: listeners.iter().map(Arc::downgrade).collect(),
+        });
+        for listener in listeners {
             tokio::spawn(Arc::clone(&acceptor).run(listener, open.guard()));
         }
         self.ready.store(true, Ordering::Release);
@@ -182,6 +190,10 @@ impl<A: App> Worker<A> {
         let drained = async {
             self.life.leaving().await;
             open.none().await;
+            // The master does not tell of a stop whom it has aborted.
+            while (self.life.is_stopping() || self.board.is_stopping()) && acceptor.last_look() {
+                open.none().await;
+            }
         };
         let answering = async {
             // The loop runs: whatever else is to be done in these phases is done by those whom it concerns.

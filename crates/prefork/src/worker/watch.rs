@@ -136,7 +136,8 @@ impl Watch {
             }
         }
         let now = sys::now();
-        if self.control.advance(if stopping { Phase::Stopping } else { Phase::Draining }) {
+        let begins = if stopping { self.control.stop() } else { self.control.advance(Phase::Draining) };
+        if begins {
             in_hand.drain.get_or_insert(now + self.grace);
         }
         if stopping {
