@@ -144,7 +144,7 @@ async fn tell(head: &Parts, body: Body) -> Response<Answer> {
         fields.iter().map(pair).collect()
     };
     let trailers = collected.trailers().map(pairs).unwrap_or_default();
-    let client = head.extensions.get::<Client>().map(|client| client.address.ip().to_string());
+    let client = head.extensions.get::<Client>().and_then(|client| Some(client.address?.ip().to_string()));
     json_answer(json!({
         "pid": std::process::id(),
         "method": head.method.as_str(),
@@ -228,6 +228,10 @@ fn main() -> ExitCode {
         Ok(started) => started,
         Err(exit) => return exit,
     };
+    if let Err(error) = started.configuration.server.process.enter() {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
     if let Err(error) = logging::install(&started.configuration.logging) {
         eprintln!("{error}");
         return ExitCode::FAILURE;
@@ -240,5 +244,10 @@ fn main() -> ExitCode {
         Ok((bench, _)) => Ok(Revision::new(bench.server, Echo)),
         Err(problems) => Err(problems.to_string()),
     };
-    Server::new(started.configuration.server).app(Echo).on_reload(reload).run().report()
+    Server::new(started.configuration.server)
+        .app(Echo)
+        .environment_prefix("DEVSIM_")
+        .on_reload(reload)
+        .run()
+        .report()
 }

@@ -144,22 +144,6 @@ fn a_reload_keeps_what_ttin_did_unless_the_file_says_another_number() {
 }
 
 #[test]
-fn settings_that_need_a_restart_are_named_until_they_are_taken_back() {
-    let server = Server::echo("[server]\nworkers = 1\n").start();
-    let named = |server: &Server| server.said().matches("backlog and defer_accept have changed").count();
-    let before = server.wait_for_workers(1);
-    server.reconfigure("[server]\nworkers = 1\nbacklog = 7\n");
-    let between = server.wait_for_others(&before, 1);
-    assert_eq!(named(&server), 1);
-    server.signal(Signal::HUP);
-    let between = server.wait_for_others(&between, 1);
-    assert_eq!(named(&server), 2, "it is still not in effect");
-    server.reconfigure("[server]\nworkers = 1\n");
-    server.wait_for_others(&between, 1);
-    assert_eq!(named(&server), 2, "the file says again what is in effect");
-}
-
-#[test]
 fn a_reload_that_shortens_the_grace_takes_none_from_those_that_run() {
     let server = Server::echo("[server]\nworkers = 1\ngraceful_timeout = 30\n").start();
     let before = server.wait_for_workers(1);

@@ -35,7 +35,7 @@ impl App for DevSim {
 
     async fn build(&self, context: Context) -> Result<Router, BoxError> {
         let draining = context.draining();
-        let host = Host { draining: Arc::new(move || draining.has_begun()) };
+        let host = Host { draining: Arc::new(move || draining.is_for_the_server()) };
         Ok(build(&self.settings, host).await?)
     }
 

@@ -26,6 +26,10 @@ fn main() -> ExitCode {
         Ok(started) => started,
         Err(exit) => return exit,
     };
+    if let Err(error) = configuration.server.process.enter() {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
     let console = match logging::install_as("devsim", &configuration.logging) {
         Ok(console) => console,
         Err(error) => {
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
     };
     Server::new(server)
         .app(DevSim::new(app))
+        .environment_prefix(PROGRAM.env_prefix)
         .on_reload(reload)
         .when_serving(move |addresses| announce(addresses, &database))
         .run()

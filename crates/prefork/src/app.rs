@@ -105,8 +105,8 @@ impl Context {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Client {
-    /// The other end of the connection.
-    pub address: SocketAddr,
+    /// The other end of the connection; none on a Unix socket.
+    pub address: Option<SocketAddr>,
 }
 
 /// An application made of one function from a request to an answer, with nothing to build.

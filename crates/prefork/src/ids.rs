@@ -4,9 +4,11 @@ use std::fmt;
 use std::ops::Add;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point of the monotonic clock (`CLOCK_MONOTONIC`, clock_gettime(2)), which is the same in every process of
 /// the machine and stands still while it is suspended. Only differences mean anything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Moment(Duration);
 
 impl Moment {
@@ -40,14 +42,14 @@ impl Add<Duration> for Moment {
 }
 
 /// A place in the pool, and its cell of the scoreboard. A worker is its tenant for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Slot(pub(crate) u16);
 
 /// How many places there are.
 pub(crate) const SLOTS: u16 = 1024;
 
 /// Which settings a worker was started with: each reload starts the next generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Generation(pub(crate) u32);
 
 impl Generation {
@@ -62,7 +64,7 @@ impl Generation {
 }
 
 /// A process id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Pid(pub(crate) i32);
 
 macro_rules! shown_as_its_number {

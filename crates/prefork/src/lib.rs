@@ -103,6 +103,7 @@
 
 mod app;
 mod arbiter;
+mod hooks;
 mod http;
 mod ids;
 mod listener;
@@ -114,9 +115,10 @@ mod sys;
 mod worker;
 
 pub use app::{App, BodyPolicy, BoxError, Client, Context, Handler, handler};
+pub use hooks::{HookedWorker, Hooks};
 pub use ids::{Generation, Slot};
 pub use listener::BindError;
-pub use master::SetupError;
+pub use master::{PidfileError, SetupError};
 pub use server::{Error, Outcome, Ready, Revision, Server};
 pub use settings::Settings;
 pub use worker::Draining;

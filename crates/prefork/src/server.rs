@@ -2,12 +2,17 @@
 
 use std::net::SocketAddr;
 use std::process::{ExitCode, Termination};
+use std::sync::Arc;
 
 use crate::app::App;
 use crate::arbiter::EXIT_STOPPED;
-use crate::listener::{BindError, bind_all};
-use crate::master::{Master, Setup, SetupError};
-use crate::settings::Settings;
+use crate::hooks::Hooks;
+use crate::listener::{Activation, BindError, inherit, open_all};
+use crate::master::{
+    Beginning, Master, NotifyVariables, Pidfile, PidfileError, Predecessor, Program, SetupError,
+    readiness_descriptor, second,
+};
+use crate::settings::{DirectoryError, Settings};
 use crate::sys::thread_count;
 
 /// What a reload runs: reads the settings anew and makes the application that goes with them, or says what is wrong, one
@@ -52,7 +57,14 @@ impl Server {
 
     /// The application that it carries.
     pub fn app<A: App>(self, app: A) -> Ready<A> {
-        Ready { settings: self.settings, app, reload: None, when_serving: None }
+        Ready {
+            settings: self.settings,
+            app,
+            reload: None,
+            when_serving: None,
+            hooks: None,
+            prefix: "PREFORK_",
+        }
     }
 }
 
@@ -62,9 +74,26 @@ pub struct Ready<A: App> {
     app: A,
     reload: Option<Reload<A>>,
     when_serving: Option<WhenServing>,
+    hooks: Option<Arc<dyn Hooks>>,
+    prefix: &'static str,
 }
 
 impl<A: App> Ready<A> {
+    /// What the program does at each step of the server's life.
+    #[must_use]
+    pub fn hooks(mut self, hooks: impl Hooks) -> Self {
+        self.hooks = Some(Arc::new(hooks));
+        self
+    }
+
+    /// What the names of environment variables begin with, as `DEVSIM_`: those that hook commands get (`DEVSIM_HOOK`), and
+    /// `DEVSIM_READY_FD`, the number of a descriptor on which the server writes a newline once its first worker serves.
+    #[must_use]
+    pub fn environment_prefix(mut self, prefix: &'static str) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
     /// What a SIGHUP does: `read` gives what the next generation of workers is started with, or the
     /// problems that keep them from being used, one a line. It runs in the master, so it must be quick and start no thread.
     /// Without it, a reload starts a new generation with what the server was given.
@@ -97,12 +126,40 @@ impl<A: App> Ready<A> {
         if let Some(count @ 2..) = thread_count() {
             return Err(Error::Threads(count));
         }
-        let listeners = bind_all(&self.settings.sockets)?;
+        let settings = &self.settings;
+        settings.process.enter()?;
+        let program = Program::of_this_process();
+        let mut predecessor = Predecessor::of_this_process();
+        let pidfile = match &settings.process.pidfile {
+            Some(path) if predecessor.is_some() => Some(Pidfile::take(&second(path), &settings.identity)?),
+            Some(path) => Some(Pidfile::take(path, &settings.identity)?),
+            None => None,
+        };
+        let activation = Activation::of_this_process();
+        let activated = !activation.is_empty();
+        let (sockets, identity) = (&settings.sockets, &settings.identity);
+        let listeners = match &mut predecessor {
+            Some(predecessor) => inherit(std::mem::take(&mut predecessor.listeners), sockets, identity)?,
+            None => open_all(sockets, identity, activation)?,
+        };
         for listener in &listeners {
-            tracing::info!("listening at http://{} (pid {})", listener.address(), std::process::id());
+            tracing::info!("listening at {} (pid {})", listener.place(), std::process::id());
         }
-        let setup = Setup::new(Revision::new(self.settings, self.app));
-        let master = Master::new(setup, listeners, self.reload, self.when_serving)?;
+        let ready = readiness_descriptor(std::env::var(format!("{}READY_FD", self.prefix)).ok());
+        let master = Master::new(Beginning {
+            revision: Revision::new(self.settings, self.app),
+            reload: self.reload,
+            when_serving: self.when_serving,
+            hooks: self.hooks,
+            prefix: self.prefix,
+            program,
+            listeners,
+            activated,
+            pidfile,
+            predecessor,
+            notify: NotifyVariables::of_this_process(),
+            ready,
+        })?;
         Ok(master.live())
     }
 }
@@ -114,6 +171,12 @@ pub enum Error {
     /// The process has other threads, whose locks a fork would copy in whatever state they are.
     #[error("the process has {0} threads; run the server before anything makes a second one")]
     Threads(usize),
+    /// The directory to work in is not there.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The pidfile is another master's, or cannot be written.
+    #[error(transparent)]
+    Pidfile(#[from] PidfileError),
     /// An address could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -126,8 +189,8 @@ impl Error {
     /// The exit code that goes with it.
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Bind(BindError::InUse(_)) => 5,
-            Self::Threads(_) | Self::Bind(_) | Self::Setup(_) => 1,
+            Self::Bind(BindError::InUse(_)) | Self::Pidfile(PidfileError::Held { .. }) => 5,
+            Self::Threads(_) | Self::Directory(_) | Self::Pidfile(_) | Self::Bind(_) | Self::Setup(_) => 1,
         }
     }
 }

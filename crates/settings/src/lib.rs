@@ -43,6 +43,7 @@
 mod catalog;
 mod choice;
 mod configuration;
+mod directory;
 mod environment;
 mod file;
 mod flags;
@@ -58,6 +59,7 @@ mod value;
 
 pub use choice::Choice;
 pub use configuration::{Configuration, Started};
+pub use directory::start_directory;
 pub use key::{Attribute, Key};
 pub use print::print_config;
 pub use program::{Command, EarlyExit, Mode, Program};

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::directory::start_directory;
 use crate::environment::Environment;
 use crate::flags::Flags;
 use crate::loader::Loader;
@@ -70,9 +71,9 @@ impl ConfigFile {
     }
 }
 
-/// Only an empty path or a deleted working directory have no absolute path; reading them fails anyway.
+/// By the name under which the process was started, so that a link that is repointed is followed anew.
 fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    start_directory().join(path)
 }
 
 impl Source {

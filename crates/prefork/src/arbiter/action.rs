@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use crate::ids::{Generation, Slot};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Generation, Moment, Slot};
 
 use super::event::{ExitStatus, Wish};
-use super::{EXIT_BOOT, EXIT_BUILD};
+use super::{EXIT_BOOT, EXIT_BUILD, UpgradeWay};
 
 /// Something that the master is to do, in the order given.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +34,22 @@ pub(crate) enum Action {
     Promote(Generation),
     /// The candidate has failed: forget its settings.
     Discard(Generation),
+    /// Let it be known that the server is about to stop: it is not ready any more, and every answer is a connection's last.
+    AnnounceStop,
     /// Let go of the listeners: what comes now is for the workers alone.
     CloseListeners,
+    /// Run this hook, and answer with `HooksEnded` when it and all others before it have ended.
+    AwaitHooks(Milestone),
+    /// Start a second master; answered by `SuccessorServes` and `SuccessorEnded`.
+    StartSuccessor,
+    /// Ask the program on disk whether it could take over; answered by `ProgramChecked`.
+    CheckProgram,
+    /// End the process that does so.
+    KillCheck,
+    /// Execute the program on disk, with all that there is; answered by `HandOverFailed`, if at all.
+    HandOver,
+    /// Execute the program that this one came from; answered by `HandOverFailed`, if at all.
+    GoBack,
     /// Tell the operator.
     Report(Report),
     /// The end. Comes once, and last.
@@ -44,13 +60,25 @@ pub(crate) enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// Finish what runs, take nothing new, leave (SIGTERM).
-    Drain,
+    Drain {
+        /// At the latest then.
+        until: Moment,
+    },
     /// Leave (SIGQUIT).
     Quit,
     /// Answer 504 to what is stuck, say what it was, leave (SIGABRT).
     Abort,
     /// SIGKILL: the last resort, after a grace.
     Kill,
+}
+
+/// The ends of a server's life, at which its hooks are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Milestone {
+    /// Before the first fork.
+    Start,
+    /// After the last worker.
+    End,
 }
 
 /// What is worth a line in the log.
@@ -73,6 +101,20 @@ pub(crate) enum Report {
         /// Until the next try.
         delay: Duration,
     },
+    /// Nobody serves, and nobody can be booted: the next try comes after this delay.
+    CrashLoop {
+        /// Failures in a row.
+        failures: u32,
+        /// Until the next try.
+        delay: Duration,
+    },
+    /// The same, and the master ends for it.
+    CrashLoopEnds {
+        /// Failures in a row.
+        failures: u32,
+    },
+    /// Somebody serves again.
+    CrashLoopOver,
     /// No worker could be started at the first start; the master ends.
     StartFailed(Failure),
     /// fork(2) failed with this errno; the next try comes after this delay.
@@ -97,8 +139,30 @@ pub(crate) enum Report {
         /// Now.
         to: u16,
     },
+    /// All workers are retired until the next reload.
+    Halted,
+    /// They come back.
+    Resumed,
+    /// A drain was cut short, as another worker waits to drain.
+    Hurried(Slot, Generation),
+    /// A new program is about to take over.
+    UpgradeStarted(UpgradeWay),
+    /// It is not.
+    UpgradeRefused(UpgradeRefusal),
+    /// It did not, and all is as it was.
+    UpgradeFailed(UpgradeFailure),
+    /// The second master has a worker that serves.
+    SuccessorServes,
+    /// The second master, which had served, has ended.
+    SuccessorEnded(ExitStatus),
+    /// This program has taken over from another one, beginning with this generation.
+    Upgraded(Generation),
+    /// This program cannot serve, and the one before it cannot be executed: an errno of execve(2).
+    NoWayBack(i32),
     /// The master did not run for this long: nobody is blamed for it.
     Slept(Duration),
+    /// The stop is announced, and begins after this delay.
+    Leaving(Duration),
     /// The stop has begun.
     Stopping {
         /// Whether what runs is cut.
@@ -107,7 +171,7 @@ pub(crate) enum Report {
 }
 
 /// Why a healthy worker is retired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Retirement {
     /// A newer generation has taken its place.
     Reload,
@@ -115,10 +179,12 @@ pub(crate) enum Retirement {
     Wish(Wish),
     /// There are more workers than wanted.
     Surplus,
+    /// None are wanted.
+    Halt,
 }
 
 /// Why the arbiter ended a worker, if it did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Cause {
     /// Nobody asked for it.
     Own,
@@ -153,8 +219,34 @@ pub(crate) struct Death {
     pub(crate) age: Duration,
 }
 
-/// Why the first start ends, or a reload.
+/// Why no upgrade begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpgradeRefusal {
+    /// One is running.
+    Running,
+    /// Nobody serves yet.
+    Starting,
+}
+
+/// Why an upgrade came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpgradeFailure {
+    /// The second master ended so before it served.
+    Successor(ExitStatus),
+    /// It could not be started: an errno of fork(2).
+    Fork(i32),
+    /// The new program's look at its configuration and at this one's state ended so.
+    Check(ExitStatus),
+    /// It took longer than `boot_timeout`.
+    CheckTimeout(Duration),
+    /// The new program could not be executed: an errno of execve(2).
+    Exec(i32),
+    /// The new program could not prove a worker, and has gone back.
+    Trial(Failure),
+}
+
+/// Why the first start ends, or a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Failure {
     /// The settings were refused, or could not be read.
     Settings,

@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::Moment;
+
+use super::action::{Action, Report};
+use super::{Actions, Arbiter, EXIT_BOOT, OnCrashLoop};
 
 /// The first delay after a failed boot; it doubles from failure to failure.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// The longest delay.
 const LAST_DELAY: Duration = Duration::from_secs(10);
+/// Between two tries of a crash loop.
+pub(super) const CRASH_LOOP_DELAY: Duration = Duration::from_secs(30);
 /// A worker that serves for this long ends a row of failures.
 pub(super) const PROVEN: Duration = Duration::from_secs(10);
 /// How many deaths of workers that had served are replaced at once ...
@@ -16,7 +23,7 @@ const BURST: u32 = 20;
 const REFILL: Duration = Duration::from_millis(50);
 
 /// Says when a fork is allowed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Gate {
     failures: u32,
     last_failure: Moment,
@@ -49,6 +56,18 @@ impl Gate {
         (self.failures, delay)
     }
 
+    /// The next try comes no sooner than this; gives it back.
+    fn pause(&mut self, delay: Duration, now: Moment) -> Duration {
+        self.close_until(now + delay);
+        delay
+    }
+
+    /// Other code boots from now on: what is known of the last one's failures says nothing of it.
+    pub(super) fn forget_failures(&mut self) {
+        self.failures = 0;
+        self.closed_until = Moment::default();
+    }
+
     /// A worker that had served has died, or one was killed from outside.
     pub(super) fn died(&mut self, now: Moment) {
         let credit = REFILL * BURST;
@@ -68,6 +87,41 @@ impl Gate {
 
     fn close_until(&mut self, moment: Moment) {
         self.closed_until = self.closed_until.max(moment);
+    }
+}
+
+impl Arbiter {
+    /// A worker of the running generation could not be booted, and the first start is over.
+    pub(super) fn boot_failed(&mut self, now: Moment, out: &mut Actions) {
+        let (failures, delay) = self.gate.boot_failed(now);
+        let looping = self.policy.boot_failures_max.is_some_and(|most| failures >= most);
+        if !looping || self.pool.iter().any(|worker| self.serves(worker)) {
+            out.push(Action::Report(Report::BootBackOff { failures, delay }));
+            return;
+        }
+        self.crash_loop = true;
+        match self.policy.on_crash_loop {
+            OnCrashLoop::Wait => {
+                let delay = self.gate.pause(CRASH_LOOP_DELAY, now);
+                out.push(Action::Report(Report::CrashLoop { failures, delay }));
+            }
+            OnCrashLoop::Exit => {
+                out.push(Action::Report(Report::CrashLoopEnds { failures }));
+                self.stop(true, EXIT_BOOT, now, out);
+            }
+        }
+    }
+
+    /// A worker serves: whatever kept others from it is over.
+    pub(super) fn leave_crash_loop(&mut self, out: &mut Actions) {
+        if std::mem::take(&mut self.crash_loop) {
+            out.push(Action::Report(Report::CrashLoopOver));
+        }
+    }
+
+    /// How many may boot at once: a crash loop is a single try now and then.
+    pub(super) fn most_booting(&self) -> usize {
+        if self.crash_loop { 1 } else { usize::from(self.policy.boot_concurrency.max(1)) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can happen to a pool.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{Moment, Slot};
 
 use super::Policy;
@@ -42,6 +44,18 @@ pub(crate) enum Event {
     SettingsAccepted(Policy),
     /// They are not, or could not be read; the master has said why.
     SettingsRefused,
+    /// So many workers are wanted.
+    Scale(u16),
+    /// The hooks that [`super::Action::AwaitHooks`] asked for have ended.
+    HooksEnded,
+    /// The second master has a worker that serves.
+    SuccessorServes,
+    /// The second master has ended; an errno if it could not be forked.
+    SuccessorEnded(Result<ExitStatus, i32>),
+    /// The new program has looked at its configuration and at this one's state.
+    ProgramChecked(ExitStatus),
+    /// The new program, or on the way back the old one, could not be executed: an errno of execve(2).
+    HandOverFailed(i32),
     /// Time has passed.
     Tick,
 }
@@ -61,19 +75,25 @@ pub(crate) enum Signal {
     Ttin,
     /// One worker fewer.
     Ttou,
+    /// Retire all workers.
+    Winch,
+    /// A new program is to take over.
+    Usr2,
 }
 
-/// Why a worker asks to be replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a worker is to be replaced, though nothing is wrong with its generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Wish {
     /// It has served `max_requests`.
     MaxRequests,
     /// Somebody who is not the master sent it a TERM.
     ForeignTerm,
+    /// An operator asked for it.
+    Restart,
 }
 
 /// How a process ended (wait(2)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ExitStatus {
     /// It called exit with this status.
     Code(i32),

@@ -15,6 +15,7 @@
 
 mod action;
 mod boot;
+mod drain;
 mod event;
 mod policy;
 mod pool;
@@ -23,19 +24,28 @@ mod scaling;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{Generation, Moment, Slot};
 
-pub(crate) use action::{Action, Cause, Death, Failure, Order, Report, Retirement};
+pub(crate) use action::{
+    Action, Cause, Death, Failure, Milestone, Order, Report, Retirement, UpgradeFailure, UpgradeRefusal,
+};
 pub(crate) use event::{Event, ExitStatus, Signal, Wish};
 pub(crate) use policy::{Limits, Policy};
+pub use policy::{OnCrashLoop, UpgradeWay};
 pub(crate) use scaling::MOST_WORKERS;
 
 use boot::Gate;
+pub(crate) use drain::HURRIED;
 use pool::{Pool, State, Worker};
 use reload::Reload;
+use stop::HOOKS_GRACE;
+use upgrade::Upgrade;
 
 /// Exit code of the master: stopped as asked.
 pub(crate) const EXIT_STOPPED: i32 = 0;
@@ -47,24 +57,40 @@ pub(crate) const EXIT_BUILD: i32 = 4;
 type Actions = Vec<Action>;
 
 /// Where the whole is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
+    /// The hooks of the start are waited for.
+    Starting {
+        until: Moment,
+    },
     Preparing,
     Running,
-    Stopping { quick: bool, code: i32 },
+    /// The stop is announced, and everything goes on until then.
+    Leaving {
+        until: Moment,
+    },
+    Stopping {
+        quick: bool,
+        code: i32,
+    },
+    /// The hooks of the end are waited for.
+    Farewell {
+        code: i32,
+        until: Moment,
+    },
     Ended,
 }
 
 /// The process that runs `App::prepare`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Helper {
     since: Moment,
     until: Moment,
     timed_out: Option<Duration>,
 }
 
-/// Decides what the master does.
-#[derive(Clone, Debug)]
+/// Decides what the master does. It survives an exec, written down.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Arbiter {
     phase: Phase,
     policy: Policy,
@@ -81,6 +107,10 @@ pub(crate) struct Arbiter {
     helper: Option<Helper>,
     reload: Reload,
     reload_waits: bool,
+    upgrade: Upgrade,
+    /// Whether no workers are wanted before the next reload.
+    halted: bool,
+    crash_loop: bool,
     /// Whether the first start is over.
     ever_ready: bool,
     last_event: Moment,
@@ -91,8 +121,8 @@ pub(crate) struct Arbiter {
 impl Arbiter {
     /// An arbiter before its start, and its first actions.
     pub(crate) fn start(policy: Policy, now: Moment) -> (Self, Vec<Action>) {
-        let mut arbiter = Self {
-            phase: Phase::Preparing,
+        let arbiter = Self {
+            phase: Phase::Starting { until: now + HOOKS_GRACE },
             policy,
             offset: 0,
             generation: Generation::FIRST,
@@ -103,12 +133,28 @@ impl Arbiter {
             helper: None,
             reload: Reload::Idle,
             reload_waits: false,
+            upgrade: Upgrade::None,
+            halted: false,
+            crash_loop: false,
             ever_ready: false,
             last_event: now,
             excused_until: now,
         };
+        (arbiter, vec![Action::AwaitHooks(Milestone::Start)])
+    }
+
+    /// Goes on where another program's arbiter was, which handed over to this one or which this one has come back to.
+    /// `policy` is what this program's settings say.
+    pub(crate) fn resume_from(written: Self, policy: Policy, now: Moment) -> (Self, Vec<Action>) {
+        let mut arbiter = written;
         let mut out = Actions::new();
-        arbiter.prepare(Generation::FIRST, arbiter.policy.limits.boot_timeout, now, &mut out);
+        arbiter.excuse_sleep(now, &mut out);
+        if arbiter.is_foreign() {
+            arbiter.came_back(&mut out);
+        } else {
+            arbiter.take_over(policy, now, &mut out);
+        }
+        arbiter.balance(now, &mut out);
         (arbiter, out)
     }
 
@@ -135,31 +181,41 @@ impl Arbiter {
         self.limits_in_force().map(Limits::oversleep).min().unwrap_or_default()
     }
 
-    /// The settings', and those of the workers that older settings made. Never empty.
+    /// The settings', and those of the workers that older settings made and whose heartbeats count. Never empty.
     fn limits_in_force(&self) -> impl Iterator<Item = &Limits> {
-        self.pool.iter().map(|worker| &worker.limits).chain([&self.policy.limits])
+        let judged = self.pool.iter().filter(|worker| worker.is_booting() || worker.is_ready());
+        judged.map(|worker| &worker.limits).chain([&self.policy.limits])
     }
 
     /// When [`Event::Tick`] is due at the latest, beyond the regular one after [`Self::tick`]; may be in the past.
     pub(crate) fn wake_at(&self) -> Option<Moment> {
-        let gate = (self.phase == Phase::Running && self.waits_for_gate())
+        let gate = (self.keeps_the_pool() && self.waits_for_gate())
             .then(|| self.gate.opens_at())
             .filter(|opens| *opens > self.last_event);
         [self.next_expiry(), self.proof_due(), gate].into_iter().flatten().min()
     }
 
-    /// Whether the whole is on its way out.
+    /// Whether the stop has begun.
     pub(crate) fn is_stopping(&self) -> bool {
-        matches!(self.phase, Phase::Stopping { .. } | Phase::Ended)
+        matches!(self.phase, Phase::Stopping { .. } | Phase::Farewell { .. } | Phase::Ended)
     }
 
     fn take(&mut self, event: Event, now: Moment, out: &mut Actions) {
         match event {
-            Event::Signal(Signal::Term) => self.stop(false, EXIT_STOPPED, now, out),
+            Event::Signal(signal) if !self.heeds(signal) => {}
+            Event::Signal(Signal::Term) => self.term(now, out),
             Event::Signal(Signal::Int | Signal::Quit) => self.stop(true, EXIT_STOPPED, now, out),
             Event::Signal(Signal::Hup) => self.reload_wanted(out),
-            Event::Signal(Signal::Ttin) => self.scale(1, out),
-            Event::Signal(Signal::Ttou) => self.scale(-1, out),
+            Event::Signal(Signal::Ttin) => self.scale_by(1, out),
+            Event::Signal(Signal::Ttou) => self.scale_by(-1, out),
+            Event::Signal(Signal::Winch) => self.halt(out),
+            Event::Signal(Signal::Usr2) => self.upgrade_wanted(out),
+            Event::Scale(to) => self.scale_to(to, out),
+            Event::HooksEnded => self.hooks_ended(now, out),
+            Event::SuccessorServes => self.successor_serves(out),
+            Event::SuccessorEnded(status) => self.successor_ended(status, out),
+            Event::ProgramChecked(status) => self.program_checked(status, out),
+            Event::HandOverFailed(errno) => self.hand_over_failed(errno, out),
             Event::HelperExited(status) => self.helper_exited(status, now, out),
             Event::SpawnFailed { slot, errno } => self.spawn_failed(slot, errno, now, out),
             Event::Ready(slot) => self.ready(slot, now, out),
@@ -178,12 +234,22 @@ impl Arbiter {
             Phase::Running => {
                 self.begin_reload(out);
                 self.advance_reload(now, out);
+                self.advance_upgrade(now, out);
                 self.thin(now, out);
                 self.fill(now, out);
             }
-            Phase::Stopping { .. } => self.end_if_empty(out),
-            Phase::Preparing | Phase::Ended => {}
+            Phase::Leaving { .. } => {
+                self.thin(now, out);
+                self.fill(now, out);
+            }
+            Phase::Stopping { .. } => self.end_if_empty(now, out),
+            Phase::Starting { .. } | Phase::Preparing | Phase::Farewell { .. } | Phase::Ended => {}
         }
+    }
+
+    /// Whether the pool is kept whole.
+    fn keeps_the_pool(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Leaving { .. })
     }
 
     /// Nobody is blamed for a time in which the master itself did not run (suspend, SIGSTOP, a paused machine): the
@@ -221,7 +287,8 @@ impl Arbiter {
             (Phase::Preparing, Some(failure)) => self.fail_start(failure, now, out),
             (Phase::Running, None) => self.candidate_prepared(),
             (Phase::Running, Some(failure)) => self.fail_reload(failure, out),
-            (Phase::Stopping { .. } | Phase::Ended, _) => {}
+            (Phase::Starting { .. } | Phase::Leaving { .. }, _) => {}
+            (Phase::Stopping { .. } | Phase::Farewell { .. } | Phase::Ended, _) => {}
         }
     }
 
@@ -246,6 +313,7 @@ impl Arbiter {
         }
         worker.state = State::Ready { since: now, wish: None };
         out.push(Action::Report(Report::Ready(slot, worker.generation, now.since(worker.spawned))));
+        self.leave_crash_loop(out);
         if !self.ever_ready {
             self.ever_ready = true;
             out.push(Action::Report(Report::Started));
@@ -319,8 +387,7 @@ impl Arbiter {
         if generation > self.generation {
             self.trial_ended(failure, now, out);
         } else if self.ever_ready {
-            let (failures, delay) = self.gate.boot_failed(now);
-            out.push(Action::Report(Report::BootBackOff { failures, delay }));
+            self.boot_failed(now, out);
         } else {
             self.fail_start(failure, now, out);
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{Generation, Moment, SLOTS, Slot};
 
 use super::action::Cause;
@@ -9,7 +11,7 @@ use super::event::Wish;
 use super::policy::Limits;
 
 /// A worker, as the arbiter sees it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Worker {
     pub(super) slot: Slot,
     pub(super) generation: Generation,
@@ -21,14 +23,14 @@ pub(super) struct Worker {
 }
 
 /// Where a worker is in its life. It only ever moves down this list.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum State {
     /// Forked, and not ready before `until` at the latest.
     Booting { until: Moment },
     /// It serves.
     Ready { since: Moment, wish: Option<Wish> },
-    /// It was told to finish what it has, until then at the latest.
-    Draining { until: Moment, cause: Cause },
+    /// It was told at `since` to finish what it has, until then at the latest.
+    Draining { since: Moment, until: Moment, cause: Cause },
     /// It was told to leave at once, and is killed then.
     Leaving { until: Moment, cause: Cause },
     /// It was killed; only its reaping is missing.
@@ -57,6 +59,14 @@ impl Worker {
         !matches!(self.state, State::Draining { .. })
     }
 
+    /// Since when it drains.
+    pub(super) fn draining_since(&self) -> Option<Moment> {
+        match self.state {
+            State::Draining { since, .. } => Some(since),
+            _ => None,
+        }
+    }
+
     /// What the arbiter had to do with its end.
     pub(super) fn cause(&self) -> Cause {
         match self.state {
@@ -77,7 +87,7 @@ impl Worker {
 }
 
 /// All workers, in the order of their forks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Pool {
     workers: Vec<Worker>,
     forks: u64,

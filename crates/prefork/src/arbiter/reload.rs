@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{Generation, Moment};
 
 use super::action::{Action, Failure, Report};
@@ -14,7 +16,7 @@ pub(super) const PROOF: Duration = Duration::from_secs(1);
 const TRIES: u32 = 3;
 
 /// How far a reload has come. One more may wait behind the running one, however many were asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Reload {
     Idle,
     Reading,
@@ -30,15 +32,16 @@ pub(super) enum Reload {
 }
 
 /// Settings that have not proved themselves yet.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Candidate {
     pub(super) generation: Generation,
     pub(super) policy: Policy,
 }
 
 impl Arbiter {
-    /// A reload was asked for.
+    /// A reload was asked for. It brings a halted pool back, whatever becomes of it.
     pub(super) fn reload_wanted(&mut self, out: &mut Actions) {
+        self.resume(out);
         if self.reload_waits {
             return;
         }
@@ -57,7 +60,7 @@ impl Arbiter {
             Reload::Rolling { since } => self.gate.failed_after(since),
             Reload::Reading | Reload::Preparing(_) | Reload::Proving { .. } => false,
         };
-        if !self.reload_waits || !free || !self.ever_ready {
+        if !self.reload_waits || !free || !self.ever_ready || self.is_being_replaced() {
             return;
         }
         if self.reload != Reload::Idle {
@@ -101,6 +104,11 @@ impl Arbiter {
         }
     }
 
+    /// Whether nobody of it was forked yet.
+    pub(super) fn trial_is_new(&self) -> bool {
+        matches!(self.reload, Reload::Proving { tries: 0, .. })
+    }
+
     /// A worker of the candidate has ended, or was given up on.
     pub(super) fn trial_ended(&mut self, failure: Failure, now: Moment, out: &mut Actions) {
         let Reload::Proving { tries, .. } = &mut self.reload else { return };
@@ -114,13 +122,19 @@ impl Arbiter {
 
     /// Gives up on the candidate; the running generation stays as it is.
     pub(super) fn fail_reload(&mut self, failure: Failure, out: &mut Actions) {
-        let generation = match &self.reload {
-            Reload::Preparing(candidate) | Reload::Proving { candidate, .. } => candidate.generation,
-            Reload::Idle | Reload::Reading | Reload::Rolling { .. } => return,
+        let candidate = match std::mem::replace(&mut self.reload, Reload::Idle) {
+            Reload::Preparing(candidate) | Reload::Proving { candidate, .. } => candidate,
+            other @ (Reload::Idle | Reload::Reading | Reload::Rolling { .. }) => {
+                self.reload = other;
+                return;
+            }
         };
-        self.reload = Reload::Idle;
-        out.push(Action::Discard(generation));
-        out.push(Action::Report(Report::ReloadFailed(generation, failure)));
+        out.push(Action::Report(Report::ReloadFailed(candidate.generation, failure)));
+        if self.is_foreign() {
+            self.go_back(failure, candidate, out);
+        } else {
+            out.push(Action::Discard(candidate.generation));
+        }
     }
 
     /// Takes the candidate's settings once its first worker has served for a second, ends a reload once none of the old
@@ -136,6 +150,8 @@ impl Arbiter {
             self.policy = policy;
             self.generation = generation;
             self.reload = Reload::Rolling { since: now };
+            self.gate.forget_failures();
+            self.has_replaced(out);
             out.push(Action::Promote(generation));
         }
         if matches!(self.reload, Reload::Rolling { .. })

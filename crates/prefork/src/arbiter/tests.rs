@@ -1,5 +1,6 @@
 //! The rules of the heart, played out on virtual time.
 
+mod deeds;
 mod op;
 mod referee;
 mod rules;

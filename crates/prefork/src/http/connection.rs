@@ -16,7 +16,6 @@ use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use rustix::net::{SendFlags, send};
 use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::BoxError;
@@ -25,6 +24,7 @@ use crate::sys::sockets::unacknowledged;
 
 use super::flow::{Flow, Overdue};
 use super::refusal::raw_refusal;
+use super::stream::Stream;
 use super::wire::{Wire, has_input};
 
 /// How long the rest of a refused request is read and thrown away.
@@ -34,7 +34,7 @@ const LINGER_BYTES: u64 = 1 << 20;
 
 /// Serves one connection to its end. `is_leaving` says whether it should end soon.
 pub(crate) async fn serve<S, B>(
-    stream: &Arc<TcpStream>,
+    stream: &Arc<Stream>,
     flow: &Arc<Flow>,
     settings: &Settings,
     is_leaving: impl Fn() -> bool,
@@ -60,7 +60,7 @@ impl Drop for SettleAtLast<'_> {
 
 /// Requests and answers; whether they ended in good order.
 async fn exchange<S, B>(
-    stream: &Arc<TcpStream>,
+    stream: &Arc<Stream>,
     flow: &Arc<Flow>,
     timeouts: &Timeouts,
     is_leaving: impl Fn() -> bool,
@@ -116,7 +116,7 @@ fn shortest_limit(timeouts: &Timeouts) -> Duration {
 
 /// Closes in both directions. What the client sends on after a refusal is read and thrown away for a while: a close
 /// with unread bytes makes the kernel send a reset, and that can overtake the answer (RFC 9112 section 9.6).
-async fn close(stream: &TcpStream, in_good_order: bool, limit: u64) {
+async fn close(stream: &Stream, in_good_order: bool, limit: u64) {
     let _ = SockRef::from(stream).shutdown(Shutdown::Write);
     if in_good_order && !has_input(stream) {
         return;
@@ -125,15 +125,13 @@ async fn close(stream: &TcpStream, in_good_order: bool, limit: u64) {
     let _ = timeout(LINGER, discard(stream, most)).await;
 }
 
-async fn discard(stream: &TcpStream, most: u64) {
+async fn discard(stream: &Stream, most: u64) {
     let mut rest = vec![0; 16 * 1024];
     let mut total = 0;
-    while total < most && stream.readable().await.is_ok() {
-        match stream.try_read(&mut rest) {
-            Ok(0) => return,
+    while total < most {
+        match stream.read(&mut rest).await {
+            Ok(0) | Err(_) => return,
             Ok(count) => total += count as u64,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
         }
     }
 }

@@ -7,6 +7,7 @@ mod flow;
 mod refusal;
 mod request_id;
 mod spool;
+mod stream;
 mod wire;
 
 pub use body::Body;
@@ -17,4 +18,5 @@ pub(crate) use flow::Flow;
 pub(crate) use refusal::{raw_refusal, refusal};
 pub(crate) use request_id::RequestIds;
 pub(crate) use spool::Spool;
+pub(crate) use stream::Stream;
 pub(crate) use wire::has_input;

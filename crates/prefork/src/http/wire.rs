@@ -4,13 +4,14 @@ use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use rustix::net::{RecvFlags, recv};
+use socket2::Socket;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::flow::Flow;
+use super::stream::Stream;
 
 /// Whether bytes are there to be read.
 pub(crate) fn has_input(stream: impl AsFd) -> bool {
@@ -19,32 +20,17 @@ pub(crate) fn has_input(stream: impl AsFd) -> bool {
 
 /// The socket as hyper reads and writes it. It tells the flow what happens, and leaves the close to `connection.rs`.
 pub(super) struct Wire {
-    pub(super) stream: Arc<TcpStream>,
+    pub(super) stream: Arc<Stream>,
     pub(super) flow: Arc<Flow>,
 }
 
 impl Wire {
-    fn poll_io<T>(
-        &self,
-        cx: &mut Context<'_>,
-        ready: impl Fn(&TcpStream, &mut Context<'_>) -> Poll<io::Result<()>>,
-        mut attempt: impl FnMut(&TcpStream) -> io::Result<T>,
-    ) -> Poll<io::Result<T>> {
-        loop {
-            ready!(ready(&self.stream, cx))?;
-            match attempt(&self.stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
-        }
-    }
-
     fn poll_out(
         &self,
         cx: &mut Context<'_>,
-        attempt: impl FnMut(&TcpStream) -> io::Result<usize>,
+        attempt: impl FnMut(&Socket) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let result = self.poll_io(cx, TcpStream::poll_write_ready, attempt);
+        let result = self.stream.poll_write(cx, attempt);
         match &result {
             Poll::Pending => self.flow.write_blocked(),
             Poll::Ready(_) => self.flow.written(),
@@ -59,7 +45,7 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.poll_io(cx, TcpStream::poll_read_ready, |stream| stream.try_read_buf(buffer)) {
+        match self.stream.poll_read(cx, buffer) {
             Poll::Pending => {
                 // The event loop may not have told yet of bytes that are there: those are read before this connection
                 // counts as one that waits for its client.
@@ -81,7 +67,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_out(cx, |stream| stream.try_write(bytes))
+        self.poll_out(cx, |socket| socket.send(bytes))
     }
 
     fn poll_write_vectored(
@@ -89,7 +75,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_out(cx, |stream| stream.try_write_vectored(parts))
+        self.poll_out(cx, |socket| socket.send_vectored(parts))
     }
 
     fn is_write_vectored(&self) -> bool {

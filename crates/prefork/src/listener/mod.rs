@@ -1,19 +1,74 @@
-//! Listening sockets, bound by the master and shared by all workers.
+//! Listening sockets: bound by the master, or handed to it; shared by all workers.
+
+mod activation;
+mod tcp;
+mod unix;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use rustix::net::{SocketFlags, acceptfrom_with};
+use serde::{Deserialize, Serialize};
+use socket2::{SockAddr, Socket};
 
-use crate::settings::{Address, Sockets};
+use crate::settings::{Address, Identity, Sockets};
+use crate::sys::descriptors::take;
 use crate::sys::sockets::set_defer_accept;
 
-/// A bound address.
+pub(crate) use activation::Activation;
+pub(crate) use unix::SocketFile;
+
+/// How many addresses there may be: each has a place in the scoreboard.
+pub(crate) const MOST_LISTENERS: usize = 64;
+
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Place {
+    Tcp(SocketAddr),
+    /// A path, or a name that means none in the file system.
+    Unix(String),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+/// Which listener: the number of its socket, which the kernel gives to no other while this one is open in any process
+/// (the inode in sockfs, as in /proc/net/tcp).
+pub(crate) type ListenerId = u64;
+
+/// A socket that listens.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: TcpListener,
-    address: SocketAddr,
+    socket: Socket,
+    id: ListenerId,
+    /// As the configuration names it; of a socket that came by activation, as its number.
+    address: Address,
+    place: Place,
+    /// Whoever handed it to us keeps it, and serves who waits in it after our end.
+    handed: bool,
+    /// Whether the kernel keeps connections from it until their first byte is there.
+    deferred: bool,
+    /// The file of a Unix socket that we made.
+    file: Option<SocketFile>,
+}
+
+/// A listener on its way to another program, by its number.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct HandedListener {
+    descriptor: RawFd,
+    address: String,
+    place: Place,
+    handed: bool,
+    deferred: bool,
+    file: Option<SocketFile>,
 }
 
 /// Why an address could not be bound.
@@ -23,6 +78,19 @@ pub enum BindError {
     /// Somebody listens there already.
     #[error("server.bind: {0} is in use: another server listens there; stop it, or bind another address")]
     InUse(String),
+    /// A descriptor that was to be handed over is not there, or is no listening socket.
+    #[error(
+        "server.bind: {address} is not a listening stream socket: {why}; see LISTEN_FDS, or give another address"
+    )]
+    NotHanded {
+        /// The address, as given.
+        address: String,
+        /// What it is instead.
+        why: String,
+    },
+    /// There are too many addresses.
+    #[error("server.bind: {0} addresses are too many; give {MOST_LISTENERS} at most")]
+    TooMany(usize),
     /// Anything else.
     #[error("server.bind: cannot listen on {address}: {error}")]
     Other {
@@ -33,61 +101,233 @@ pub enum BindError {
     },
 }
 
-/// Binds all addresses, or none.
-pub(crate) fn bind_all(sockets: &Sockets) -> Result<Vec<Listener>, BindError> {
-    sockets.bind.iter().map(|address| bind(address, sockets)).collect()
+/// Opens what a server is to listen on at its start: what was handed over takes the place of addresses, unless these name
+/// it by number.
+///
+/// # Errors
+/// The first address that cannot be had.
+pub(crate) fn open_all(
+    sockets: &Sockets,
+    identity: &Identity,
+    activation: Activation,
+) -> Result<Vec<Listener>, BindError> {
+    let names_descriptors = sockets.bind.iter().any(|address| matches!(address, Address::Descriptor(_)));
+    if activation.is_empty() || names_descriptors {
+        Ok(open_missing(sockets, identity, &[])?.1)
+    } else {
+        activation.into_listeners(sockets)
+    }
 }
 
-fn bind(address: &Address, sockets: &Sockets) -> Result<Listener, BindError> {
-    try_bind(address, sockets).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => BindError::InUse(address.to_string()),
-        _ => BindError::Other { address: address.to_string(), error },
+/// What the settings want, in their order, and those of it that were not there and are open now.
+///
+/// # Errors
+/// The first address that cannot be had; nothing is open then that was not before.
+pub(crate) fn open_missing(
+    sockets: &Sockets,
+    identity: &Identity,
+    present: &[Listener],
+) -> Result<(Vec<ListenerId>, Vec<Listener>), BindError> {
+    if sockets.bind.len() > MOST_LISTENERS {
+        return Err(BindError::TooMany(sockets.bind.len()));
+    }
+    let (mut wanted, mut fresh) = (Vec::new(), Vec::new());
+    for address in &sockets.bind {
+        let there = present.iter().find(|there| there.address == *address && !wanted.contains(&there.id));
+        if let Some(there) = there {
+            wanted.push(there.id);
+        } else {
+            let listener = bind(address, sockets, identity)?;
+            wanted.push(listener.id);
+            fresh.push(listener);
+        }
+    }
+    Ok((wanted, fresh))
+}
+
+/// What the settings want, where a master before this one has left some of it.
+///
+/// # Errors
+/// The first address that cannot be had.
+pub(crate) fn inherit(
+    left: Vec<HandedListener>,
+    sockets: &Sockets,
+    identity: &Identity,
+) -> Result<Vec<Listener>, BindError> {
+    let mut present: Vec<Listener> = left.into_iter().filter_map(HandedListener::take).collect();
+    if !present.is_empty() && present.iter().all(Listener::is_handed) {
+        return Ok(present); // by activation, as the master before this one got them
+    }
+    let (wanted, fresh) = open_missing(sockets, identity, &present)?;
+    present.extend(fresh);
+    present.retain(|listener| wanted.contains(&listener.id));
+    Ok(present)
+}
+
+fn bind(address: &Address, sockets: &Sockets, identity: &Identity) -> Result<Listener, BindError> {
+    let bound = match address {
+        Address::Tcp { host, port } => tcp::bind(host, *port, sockets).map(|socket| (socket, None)),
+        Address::Unix(path) => unix::bind(path, sockets.backlog, identity).map(|(s, file)| (s, Some(file))),
+        Address::Descriptor(number) => return activation::take(*number, sockets),
+    };
+    match bound.and_then(|(socket, file)| Listener::new(socket, address.clone(), false, file, sockets)) {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(BindError::InUse(address.to_string())),
+        Err(error) => Err(BindError::Other { address: address.to_string(), error }),
+    }
+}
+
+fn number_of(socket: &Socket) -> io::Result<ListenerId> {
+    Ok(rustix::fs::fstat(socket)?.st_ino)
+}
+
+fn place_of(socket: &Socket) -> io::Result<Place> {
+    let address = socket.local_addr()?;
+    Ok(match address.as_socket() {
+        Some(address) => Place::Tcp(address),
+        None => Place::Unix(unix_name(&address)),
     })
 }
 
-fn try_bind(address: &Address, sockets: &Sockets) -> io::Result<Listener> {
-    let place = (address.host(), address.port()).to_socket_addrs()?.next();
-    let place = place.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?;
-    let socket = Socket::new(Domain::for_address(place), Type::STREAM, Some(Protocol::TCP))?;
-    if place.is_ipv6() {
-        socket.set_only_v6(true)?; // so that 0.0.0.0 and [::] can be bound side by side
+fn unix_name(address: &SockAddr) -> String {
+    match (address.as_pathname(), address.as_abstract_namespace()) {
+        (Some(path), _) => std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string(),
+        (None, Some(name)) => format!("@{}", String::from_utf8_lossy(name)),
+        (None, None) => String::new(),
     }
-    socket.set_reuse_address(true)?; // connections in TIME_WAIT do not keep us from the address
-    socket.set_nonblocking(true)?;
-    socket.bind(&place.into())?;
-    let listener = Listener { socket: socket.into(), address: place };
-    defer_accept(&listener.socket, sockets.defer_accept.as_duration())?;
-    SockRef::from(&listener.socket).listen(i32::try_from(sockets.backlog).unwrap_or(i32::MAX))?;
-    let address = listener.socket.local_addr()?;
-    Ok(Listener { address, ..listener })
 }
 
 impl Listener {
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    fn new(
+        socket: Socket,
+        address: Address,
+        handed: bool,
+        file: Option<SocketFile>,
+        sockets: &Sockets,
+    ) -> io::Result<Self> {
+        let (id, place) = (number_of(&socket)?, place_of(&socket)?);
+        let deferred = is_deferred(&place, sockets);
+        Ok(Self { socket, id, address, place, handed, deferred, file })
     }
 
-    pub(crate) fn into_socket(self) -> TcpListener {
-        self.socket
+    /// Where it listens.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
+
+    pub(crate) fn id(&self) -> ListenerId {
+        self.id
+    }
+
+    /// Whether somebody else keeps it.
+    pub(crate) fn is_handed(&self) -> bool {
+        self.handed
+    }
+
+    /// Whether connections come with their first byte.
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.deferred
+    }
+
+    /// Takes a connection, if one is there.
+    ///
+    /// # Errors
+    /// What accept(2) says.
+    pub(crate) fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        let (socket, peer) = acceptfrom_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+        Ok((socket.into(), peer.and_then(|peer| peer.try_into().ok())))
+    }
+
+    /// Takes over what a reload may change of a socket that is there.
+    ///
+    /// # Errors
+    /// What setsockopt(2) or listen(2) say.
+    pub(crate) fn adjust(&mut self, sockets: &Sockets) -> io::Result<()> {
+        self.defer(sockets)?;
+        self.deferred = is_deferred(&self.place, sockets);
+        self.socket.listen(backlog(sockets))
+    }
+
+    fn defer(&self, sockets: &Sockets) -> io::Result<()> {
+        match self.place {
+            Place::Tcp(_) => defer_accept(&self.socket, sockets.defer_accept.as_duration()),
+            Place::Unix(_) => Ok(()),
+        }
+    }
+
+    /// The first step of closing a listener for good: who connects from now on is in the queue at once. Who connected before,
+    /// and whose first byte the kernel waits for, comes with that byte, or when the kernel asks again after a second.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    pub(crate) fn stop_deferring(&self) -> io::Result<()> {
+        if self.deferred { defer_accept(&self.socket, Duration::ZERO) } else { Ok(()) }
+    }
+
+    /// The last step but one: nothing new comes to the queue (listen(2) with a backlog of 0 leaves room for one). The caller
+    /// then accepts until it is empty.
+    ///
+    /// # Errors
+    /// What listen(2) says.
+    pub(crate) fn close_the_door(&self) -> io::Result<()> {
+        self.socket.listen(0)
+    }
+
+    /// Removes the file of a Unix socket that we made: nobody finds it any more, and who is in it already is served.
+    pub(crate) fn remove_file(&mut self) {
+        if let Some(file) = self.file.take() {
+            file.remove();
+        }
+    }
+
+    /// How another program finds it, if it survives the exec.
+    pub(crate) fn hand_over(&self) -> HandedListener {
+        HandedListener {
+            descriptor: self.socket.as_raw_fd(),
+            address: self.address.to_string(),
+            place: self.place.clone(),
+            handed: self.handed,
+            deferred: self.deferred,
+            file: self.file.clone(),
+        }
+    }
+}
+
+impl HandedListener {
+    /// The listener, in the program that it was handed to; `None` if the descriptor is not there.
+    pub(crate) fn take(self) -> Option<Listener> {
+        let Self { descriptor, address, place, handed, deferred, file } = self;
+        let socket = Socket::from(take(descriptor)?);
+        let address = settings::Value::from_text(&address).ok()?;
+        let id = number_of(&socket).ok()?;
+        Some(Listener { socket, id, address, place, handed, deferred, file })
+    }
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The queue's length, as listen(2) wants it.
+fn backlog(sockets: &Sockets) -> i32 {
+    i32::try_from(sockets.backlog).unwrap_or(i32::MAX)
+}
+
+fn is_deferred(place: &Place, sockets: &Sockets) -> bool {
+    matches!(place, Place::Tcp(_)) && !sockets.defer_accept.is_zero()
 }
 
 /// Keeps connections in the kernel until their first byte is there, for so long (tcp(7), TCP_DEFER_ACCEPT: whole
 /// seconds, rounded up by the kernel to its retransmissions).
-fn defer_accept(socket: &TcpListener, patience: Duration) -> io::Result<()> {
+fn defer_accept(socket: &Socket, patience: Duration) -> io::Result<()> {
     let seconds = patience.as_millis().div_ceil(1000);
     set_defer_accept(socket, i32::try_from(seconds).unwrap_or(i32::MAX))
-}
-
-/// The first step of closing a listener for good: who connects from now on is in the queue at once. Who connected before,
-/// and whose first byte the kernel waits for, comes with that byte, or when the kernel asks again after a second.
-pub(crate) fn stop_deferring(socket: &TcpListener) -> io::Result<()> {
-    defer_accept(socket, Duration::ZERO)
-}
-
-/// The last step but one: nothing new comes to the queue (listen(2) with a backlog of 0 leaves room for one). The caller then
-/// accepts until it is empty.
-pub(crate) fn close_the_door(socket: &TcpListener) -> io::Result<()> {
-    SockRef::from(socket).listen(0)
 }

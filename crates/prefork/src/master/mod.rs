@@ -1,8 +1,14 @@
 //! The master: turns the world into events and actions into system calls. It decides nothing.
 
+mod doors;
+mod hooks;
+mod notify;
+mod pidfile;
 mod reap;
+mod record;
 mod report;
 mod spawn;
+mod successor;
 mod wait;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,31 +19,47 @@ use nix::sys::signalfd::SignalFd;
 
 use crate::app::App;
 use crate::arbiter::{Action, Arbiter, Event};
+use crate::hooks::Hooks;
 use crate::ids::{Generation, Moment, Pid, Slot};
-use crate::listener::Listener;
+use crate::listener::{Listener, ListenerId};
 use crate::scoreboard::Scoreboard;
 use crate::server::{Reload, Revision, WhenServing};
-use crate::settings::{Settings, Sockets};
+use crate::settings::{DirectoryError, Settings};
 use crate::sys;
+
+use doors::Door;
+use hooks::{Hook, HookRunner, Subject};
+use notify::Notify;
+use record::Record;
+use successor::Successor;
+
+pub(crate) use notify::{NotifyVariables, readiness_descriptor};
+pub use pidfile::PidfileError;
+pub(crate) use pidfile::{Pidfile, second};
+pub(crate) use successor::{Predecessor, Program};
 
 /// What a generation of workers is started with.
 pub(crate) struct Setup<A> {
     pub(crate) settings: Arc<Settings>,
     pub(crate) app: Arc<A>,
     adopt: Option<Box<dyn Fn()>>,
+    /// Where its workers listen.
+    listeners: Vec<ListenerId>,
 }
 
 impl<A> Setup<A> {
-    pub(crate) fn new(revision: Revision<A>) -> Self {
+    fn new(revision: Revision<A>, listeners: Vec<ListenerId>) -> Self {
         let Revision { settings, app, adopt } = revision;
-        Self { settings: Arc::new(settings), app: Arc::new(app), adopt }
+        Self { settings: Arc::new(settings), app: Arc::new(app), adopt, listeners }
     }
 
     /// Makes this process go by it.
-    fn adopt(&self) {
+    fn adopt(&self) -> Result<(), DirectoryError> {
+        self.settings.process.enter()?;
         if let Some(adopt) = &self.adopt {
             adopt();
         }
+        Ok(())
     }
 }
 
@@ -48,24 +70,57 @@ struct Child {
     pidfd: Option<OwnedFd>,
     /// `None` once the worker has closed its end.
     pipe: Option<OwnedFd>,
+    /// Where it listens.
+    doors: Vec<Door>,
+}
+
+/// What a master begins with.
+pub(crate) struct Beginning<A: App> {
+    pub(crate) revision: Revision<A>,
+    pub(crate) reload: Option<Reload<A>>,
+    pub(crate) when_serving: Option<WhenServing>,
+    pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    /// What the names of variables begin with.
+    pub(crate) prefix: &'static str,
+    pub(crate) program: Program,
+    pub(crate) listeners: Vec<Listener>,
+    /// Whether these were handed over, so that no reload changes them.
+    pub(crate) activated: bool,
+    pub(crate) pidfile: Option<Pidfile>,
+    pub(crate) predecessor: Option<Predecessor>,
+    pub(crate) notify: NotifyVariables,
+    pub(crate) ready: Option<OwnedFd>,
 }
 
 /// The master's whole state. A child of a fork lets go of it before anything else (`leave_behind`).
 pub(crate) struct Master<A: App> {
+    pid: Pid,
+    prefix: &'static str,
+    program: Program,
     arbiter: Arbiter,
-    /// The running generation's setup, and a candidate's.
+    /// The generation that runs.
+    generation: Generation,
+    /// Its setup, and a candidate's.
     setups: BTreeMap<Generation, Setup<A>>,
     reload: Option<Reload<A>>,
     when_serving: Option<WhenServing>,
     board: Scoreboard,
+    /// All that are open, those of a candidate among them.
     listeners: Vec<Listener>,
-    addresses: Vec<std::net::SocketAddr>,
-    /// What the listeners were made by, which no reload changes.
-    bound: Sockets,
+    activated: bool,
+    /// Whether others accepted from the same sockets when this master let go of them.
+    shared: bool,
+    pidfile: Option<Pidfile>,
     signals: Option<SignalFd>,
     lifeline: Option<Lifeline>,
     children: BTreeMap<Slot, Child>,
     helper: Option<Pid>,
+    successor: Option<Successor>,
+    predecessor: Option<Predecessor>,
+    hooks: Option<Arc<dyn Hooks>>,
+    runner: HookRunner,
+    notify: Notify,
+    record: Record,
     events: VecDeque<Event>,
     next_tick: Moment,
 }
@@ -92,31 +147,39 @@ impl SetupError {
 
 impl<A: App> Master<A> {
     /// Takes the signals, and everything else that workers need.
-    pub(crate) fn new(
-        setup: Setup<A>,
-        listeners: Vec<Listener>,
-        reload: Option<Reload<A>>,
-        when_serving: Option<WhenServing>,
-    ) -> Result<Self, SetupError> {
+    pub(crate) fn new(beginning: Beginning<A>) -> Result<Self, SetupError> {
+        let Beginning { revision, reload, when_serving, hooks, prefix, program, listeners, .. } = beginning;
+        let Beginning { activated, pidfile, predecessor, notify, ready, .. } = beginning;
         let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
         let board = Scoreboard::new().map_err(SetupError::at("make its scoreboard"))?;
         let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
-        let bound = setup.settings.sockets.clone();
-        let now = sys::now();
-        let (arbiter, first) = Arbiter::start(setup.settings.policy(), now);
+        let (now, pid) = (sys::now(), Pid(std::process::id().cast_signed()));
+        let (arbiter, first) = Arbiter::start(revision.settings.policy(), now);
+        let setup = Setup::new(revision, listeners.iter().map(Listener::id).collect());
         let mut master = Self {
+            pid,
+            prefix,
+            program,
             arbiter,
+            generation: Generation::FIRST,
             setups: BTreeMap::from([(Generation::FIRST, setup)]),
             reload,
             when_serving,
             board,
-            bound,
-            addresses: listeners.iter().map(Listener::address).collect(),
             listeners,
+            activated,
+            shared: false,
+            pidfile,
             signals: Some(signals),
             lifeline: Some(Lifeline { reading, _writing: writing }),
             children: BTreeMap::new(),
             helper: None,
+            successor: None,
+            predecessor,
+            hooks,
+            runner: HookRunner::default(),
+            notify: Notify::new(notify, ready, pid, now),
+            record: Record::default(),
             events: VecDeque::new(),
             next_tick: now,
         };
@@ -141,44 +204,45 @@ impl<A: App> Master<A> {
     /// Does one thing. What comes of it at once is an event of its own.
     fn perform(&mut self, action: Action) -> Option<i32> {
         match action {
-            Action::Prepare(generation) => self.prepare(generation),
+            Action::AwaitHooks(milestone) => self.await_hooks(milestone),
+            Action::Prepare(generation) => {
+                if generation == Generation::FIRST {
+                    self.call(|hooks| hooks.when_ready());
+                    self.hook(Hook::WhenReady, Subject::Server, Vec::new());
+                }
+                self.prepare(generation);
+            }
             Action::KillHelper => self.kill_helper(),
             Action::Spawn { slot, generation } => self.spawn(slot, generation),
             Action::Signal(slot, order) => self.signal(slot, order),
             Action::ReadSettings { candidate } => self.read_settings(candidate),
-            Action::Promote(generation) => {
-                self.setups.retain(|other, _| *other >= generation);
-                if let Some(setup) = self.setups.get(&generation) {
-                    setup.adopt();
-                }
+            Action::Promote(generation) => self.promote(generation),
+            Action::Discard(generation) => {
+                self.setups.remove(&generation);
+                self.close_unwanted_listeners();
             }
-            Action::Discard(generation) => drop(self.setups.remove(&generation)),
-            Action::CloseListeners => {
-                self.board.announce_stop();
-                self.listeners.clear();
-            }
+            Action::AnnounceStop => self.board.announce_leave(),
+            Action::CloseListeners => self.leave_the_listeners(),
+            Action::StartSuccessor => self.start_successor(),
+            Action::CheckProgram | Action::KillCheck | Action::HandOver | Action::GoBack => {}
             Action::Report(report) => self.report(report),
-            Action::Exit(code) => return Some(code),
+            Action::Exit(code) => {
+                self.take_leave();
+                return Some(code);
+            }
         }
         None
     }
 
     fn read_settings(&mut self, candidate: Generation) {
-        let read = match (&mut self.reload, self.setups.values().next_back()) {
-            (Some(read), _) => read().map(Setup::new),
-            (None, Some(Setup { settings, app, adopt: _ })) => {
-                Ok(Setup { settings: Arc::clone(settings), app: Arc::clone(app), adopt: None })
-            }
-            (None, None) => Err("there are no settings to start from".into()), // the running generation's always stay
-        };
-        let event = match read {
+        let event = match self.next_setup() {
             Ok(setup) => {
                 let policy = setup.settings.policy();
-                self.warn_of_what_stays(&setup.settings);
                 self.setups.insert(candidate, setup);
                 Event::SettingsAccepted(policy)
             }
             Err(problems) => {
+                self.record.note_problems(&problems);
                 for problem in problems.lines() {
                     tracing::error!("{problem}");
                 }
@@ -188,12 +252,62 @@ impl<A: App> Master<A> {
         self.events.push_back(event);
     }
 
-    /// Says which of the new settings have no effect before a restart.
-    fn warn_of_what_stays(&self, new: &Settings) {
-        if self.bound != new.sockets {
-            tracing::warn!(
-                "server.bind, backlog and defer_accept have changed: a restart takes them, a reload does not"
-            );
+    /// What the next generation is started with; its listeners are open then.
+    fn next_setup(&mut self) -> Result<Setup<A>, String> {
+        let revision = match (&mut self.reload, self.setups.values().next_back()) {
+            (Some(read), _) => read()?,
+            (None, Some(Setup { settings, app, listeners, .. })) => {
+                let (settings, app, listeners) = (Arc::clone(settings), Arc::clone(app), listeners.clone());
+                return Ok(Setup { settings, app, listeners, adopt: None });
+            }
+            (None, None) => return Err("there are no settings to start from".into()), // the running generation's always stay
+        };
+        let listeners = self.open_listeners(&revision.settings)?;
+        Ok(Setup::new(revision, listeners))
+    }
+
+    /// From now on this generation is the one that runs.
+    fn promote(&mut self, generation: Generation) {
+        self.generation = generation;
+        self.setups.retain(|other, _| *other >= generation);
+        if let Some(Err(error)) = self.setups.get(&generation).map(Setup::adopt) {
+            tracing::error!("{error}");
+        }
+        self.adjust_listeners();
+        self.change_pidfile();
+    }
+
+    /// The settings that are in force.
+    fn settings(&self) -> Option<&Settings> {
+        self.setups.get(&self.generation).map(|setup| &*setup.settings)
+    }
+
+    /// Takes another pidfile, if the settings name one.
+    fn change_pidfile(&mut self) {
+        let Some(settings) = self.settings() else { return };
+        let wanted = settings
+            .process
+            .pidfile
+            .as_ref()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        if wanted.as_deref() == self.pidfile.as_ref().map(Pidfile::path) || self.predecessor.is_some() {
+            return;
+        }
+        let taken = wanted.map(|path| Pidfile::take(&path, &settings.identity)).transpose();
+        match taken {
+            Ok(new) => {
+                if let Some(old) = std::mem::replace(&mut self.pidfile, new) {
+                    old.remove();
+                }
+            }
+            Err(error) => tracing::error!("{error}; the pidfile stays where it was"),
+        }
+    }
+
+    /// What is left to do when nobody is there any more.
+    fn take_leave(&mut self) {
+        if let Some(pidfile) = self.pidfile.take() {
+            pidfile.remove();
         }
     }
 
@@ -201,6 +315,10 @@ impl<A: App> Master<A> {
     fn leave_behind(&mut self) -> Option<OwnedFd> {
         self.signals = None;
         self.children.clear();
+        self.pidfile = None;
+        self.notify = Notify::default();
+        self.successor = None;
+        self.predecessor = None;
         self.lifeline.take().map(|lifeline| lifeline.reading)
     }
 }

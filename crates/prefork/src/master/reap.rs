@@ -21,6 +21,9 @@ impl<A: App> Master<A> {
 
     fn ended(&mut self, pid: Pid, status: ExitStatus) {
         let pid = ids::Pid(pid.as_raw_pid());
+        if self.successor_ended(pid, status) || self.hook_ended(pid, status) {
+            return;
+        }
         if self.helper == Some(pid) {
             self.helper = None;
             self.events.push_back(Event::HelperExited(status));

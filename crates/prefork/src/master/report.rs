@@ -5,18 +5,109 @@ use std::{fmt, io};
 use nix::sys::signal::Signal;
 
 use crate::app::App;
-use crate::arbiter::{Cause, Death, ExitStatus, Failure, Report, Retirement, Wish};
+use crate::arbiter::{
+    Cause, Death, ExitStatus, Failure, HURRIED, Report, Retirement, UpgradeFailure, UpgradeRefusal, Wish,
+};
+use crate::hooks::HookedWorker;
+use crate::ids::Moment;
 use crate::scoreboard::{LastWords, Span};
 use crate::sys;
 
 use super::Master;
+use super::hooks::{Hook, Subject};
+use super::record::LastReload;
 
 impl<A: App> Master<A> {
+    /// Everyone who is to hear of it: the record, the log, the service manager, the hooks.
     pub(super) fn report(&mut self, report: Report) {
+        let now = sys::now();
+        self.record.hear(&report, now);
+        self.log(&report);
+        self.tell_the_manager(&report, now);
+        self.run_hooks_of(&report);
+    }
+
+    fn tell_the_manager(&mut self, report: &Report, now: Moment) {
         match report {
             Report::Started => {
+                self.notify.ready();
+                if let Some(predecessor) = &mut self.predecessor {
+                    predecessor.tell();
+                }
+            }
+            Report::ReloadStarted(_) => self.notify.reloading(now),
+            Report::ReloadFailed(..) | Report::ReloadDone(_) | Report::ReloadOvertaken(_) => {
+                self.notify.reloaded();
+            }
+            // The service goes on in another process.
+            Report::Leaving(_) | Report::Stopping { .. } if let Some(successor) = &self.successor => {
+                self.notify.main_pid(successor.pid);
+            }
+            Report::Leaving(_) | Report::Stopping { .. } => self.notify.stopping(),
+            _ => {}
+        }
+        self.tell_status();
+    }
+
+    /// The line about the pool that service managers show.
+    pub(super) fn tell_status(&mut self) {
+        if self.notify.is_heard() {
+            let status = self.status_line();
+            self.notify.status(status);
+        }
+    }
+
+    fn status_line(&self) -> String {
+        let figures = self.arbiter.figures();
+        let mut line = format!(
+            "{} of {} workers ready, {} booting, {} draining; generation {}",
+            figures.ready, figures.wanted, figures.booting, figures.draining, self.generation
+        );
+        if self.record.stopping {
+            line.push_str("; stopping");
+        }
+        if let Some(why) = &self.record.crash_loop {
+            line.push_str("; ");
+            line.push_str(why);
+        }
+        if let Some(LastReload { generation, failure: Some(why), .. }) = &self.record.last_reload {
+            line.push_str(&format!("; the last reload, to generation {generation}, was refused: {why}"));
+        }
+        line.replace('\n', " ")
+    }
+
+    fn run_hooks_of(&mut self, report: &Report) {
+        match *report {
+            Report::Ready(slot, generation, _) => {
+                let pid = self.children.get(&slot).map_or(0, |child| child.pid.0);
+                self.worker_hook(Hook::PostWorkerInit, HookedWorker { slot, generation, pid }, Vec::new());
+            }
+            Report::ReloadStarted(generation) => {
+                self.call(|hooks| hooks.on_reload());
+                self.hook(Hook::OnReload, Subject::Server, vec![("GENERATION", generation.to_string())]);
+            }
+            Report::Scaled { from, to } => {
+                self.call(|hooks| hooks.nworkers_changed(to, from));
+                let variables = vec![("WORKERS", to.to_string()), ("WORKERS_BEFORE", from.to_string())];
+                self.hook(Hook::NworkersChanged, Subject::Server, variables);
+            }
+            Report::Dead(Death { slot, generation, status, .. }) => {
+                let worker = HookedWorker { slot, generation, pid: self.board.cell(slot).pid().0 };
+                self.call(|hooks| hooks.child_exit(worker));
+                let exit = || vec![("EXIT", Ended(status).to_string())];
+                self.worker_hook(Hook::ChildExit, worker, exit());
+                self.worker_hook(Hook::WorkerExit, worker, exit());
+            }
+            _ => {}
+        }
+    }
+
+    fn log(&mut self, report: &Report) {
+        match *report {
+            Report::Started => {
+                let addresses = self.addresses();
                 if let Some(when_serving) = &mut self.when_serving {
-                    when_serving(&self.addresses);
+                    when_serving(&addresses);
                 }
             }
             Report::Ready(slot, generation, took) => {
@@ -29,13 +120,22 @@ impl<A: App> Master<A> {
                 let words = LastWords::read(self.board.cell(slot), sys::now());
                 tracing::error!("worker {slot} is given up: {}; {words}", given_up(cause));
             }
-            Report::Dead(death) => self.report_death(&death),
+            Report::Dead(ref death) => self.report_death(death),
             Report::BootBackOff { failures, delay } => {
                 tracing::error!(
                     "{failures} workers in a row failed to boot; the next try comes in {}",
                     Span(delay)
                 );
             }
+            Report::CrashLoop { failures, delay } => tracing::error!(
+                "crash loop: nobody serves, and {failures} workers in a row failed to boot; the next try comes in {}; \
+                 a reload is tried at once",
+                Span(delay)
+            ),
+            Report::CrashLoopEnds { failures } => tracing::error!(
+                "crash loop: nobody serves, and {failures} workers in a row failed to boot; the master ends (on_crash_loop)"
+            ),
+            Report::CrashLoopOver => tracing::info!("crash loop: over, a worker serves"),
             Report::StartFailed(failure) => {
                 tracing::error!("the start failed: {}", failed(failure));
             }
@@ -67,9 +167,49 @@ impl<A: App> Master<A> {
                 );
             }
             Report::Scaled { from, to } => tracing::info!("workers wanted: {to}, until now {from}"),
+            Report::Halted => {
+                tracing::info!("halted: all workers retire; a reload (SIGHUP) brings them back")
+            }
+            Report::Resumed => tracing::info!("no longer halted: the workers come back"),
+            Report::Hurried(slot, generation) => tracing::warn!(
+                "worker {slot} of generation {generation} has drained for longest, and max_draining others wait: \
+                 it gets {} more",
+                Span(HURRIED)
+            ),
+            Report::UpgradeStarted(way) => tracing::info!("upgrade: begins (upgrade = \"{}\")", way.as_str()),
+            Report::UpgradeRefused(UpgradeRefusal::Running) => {
+                tracing::warn!("upgrade: refused, one is running already");
+            }
+            Report::UpgradeRefused(UpgradeRefusal::Starting) => {
+                tracing::warn!("upgrade: refused, no worker serves yet");
+            }
+            Report::UpgradeFailed(failure) => {
+                tracing::error!(
+                    "upgrade: failed: {}; this master goes on as it was",
+                    upgrade_failed(failure)
+                );
+            }
+            Report::SuccessorServes => tracing::info!(
+                "upgrade: the new master serves beside this one; SIGTERM this one to finish, or the new one to go back"
+            ),
+            Report::SuccessorEnded(status) => tracing::warn!(
+                "upgrade: the new master has ended with {}; this one goes on alone",
+                Ended(status)
+            ),
+            Report::Upgraded(generation) => {
+                tracing::info!("upgrade: done, this program has taken over with generation {generation}");
+            }
+            Report::NoWayBack(errno) => tracing::error!(
+                "upgrade: the program before this one cannot be executed: {}; this one goes on trying to boot workers",
+                io::Error::from_raw_os_error(errno)
+            ),
             Report::Slept(span) => {
                 tracing::warn!("the master did not run for {}: nobody is blamed for that time", Span(span));
             }
+            Report::Leaving(delay) => tracing::info!(
+                "leaving: not ready any more; the stop begins in {}, or at a second SIGTERM",
+                Span(delay)
+            ),
             Report::Stopping { quick: false } => tracing::info!("stopping: workers finish what they have"),
             Report::Stopping { quick: true } => tracing::info!("stopping: workers leave at once"),
         }
@@ -104,7 +244,9 @@ fn retirement(why: Retirement) -> &'static str {
         Retirement::Reload => "a newer generation has taken its place",
         Retirement::Wish(Wish::MaxRequests) => "it has served max_requests",
         Retirement::Wish(Wish::ForeignTerm) => "somebody sent it SIGTERM",
+        Retirement::Wish(Wish::Restart) => "an operator asked for it",
         Retirement::Surplus => "there are more workers than wanted",
+        Retirement::Halt => "no workers are wanted until the next reload",
     }
 }
 
@@ -120,7 +262,7 @@ fn given_up(cause: Cause) -> String {
     }
 }
 
-fn failed(failure: Failure) -> String {
+pub(super) fn failed(failure: Failure) -> String {
     match failure {
         Failure::Settings => "the settings have the problems named above".into(),
         Failure::Prepare(status) => format!("the application's preparation ended with {}", Ended(status)),
@@ -138,8 +280,29 @@ fn failed(failure: Failure) -> String {
     }
 }
 
+pub(super) fn upgrade_failed(failure: UpgradeFailure) -> String {
+    match failure {
+        UpgradeFailure::Successor(status) => {
+            format!("the new master ended with {} before it served", Ended(status))
+        }
+        UpgradeFailure::Fork(errno) => {
+            format!("the new master could not be started: {}", io::Error::from_raw_os_error(errno))
+        }
+        UpgradeFailure::Check(status) => {
+            format!("the new program's check of its configuration ended with {}", Ended(status))
+        }
+        UpgradeFailure::CheckTimeout(after) => {
+            format!("the new program's check of its configuration took {}, boot_timeout", Span(after))
+        }
+        UpgradeFailure::Exec(errno) => {
+            format!("the new program cannot be executed: {}", io::Error::from_raw_os_error(errno))
+        }
+        UpgradeFailure::Trial(failure) => format!("the new program could not serve: {}", failed(failure)),
+    }
+}
+
 /// How a process ended.
-struct Ended(ExitStatus);
+pub(super) struct Ended(pub(super) ExitStatus);
 
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,12 +10,14 @@ use rustix::process::{PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_s
 
 use crate::app::App;
 use crate::arbiter::{EXIT_BOOT, Event, ExitStatus, Order};
+use crate::hooks::HookedWorker;
 use crate::ids::{Generation, Pid, Slot};
-use crate::listener::Listener;
 use crate::sys::fork::fork;
 use crate::sys::thread_count;
 use crate::worker::{self, Job};
 
+use super::doors::Door;
+use super::hooks::Hook;
 use super::{Child, Master};
 
 /// Exit code of the master: the application's preparation refuses.
@@ -29,11 +31,16 @@ pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 impl<A: App> Master<A> {
     /// Forks a worker.
     pub(super) fn spawn(&mut self, slot: Slot, generation: Generation) {
+        let hooked = |pid| HookedWorker { slot, generation, pid };
+        self.call(|hooks| hooks.pre_fork(hooked(0)));
+        self.worker_hook(Hook::PreFork, hooked(0), Vec::new());
         let forked = self.fork_worker(slot, generation);
         match forked {
             Ok(child) => {
                 tracing::info!("worker {slot} booting, pid {}, generation {generation}", child.pid);
+                let pid = child.pid.0;
                 self.children.insert(slot, child);
+                self.worker_hook(Hook::PostFork, hooked(pid), Vec::new());
             }
             Err(errno) => self.events.push_back(Event::SpawnFailed { slot, errno }),
         }
@@ -44,38 +51,47 @@ impl<A: App> Master<A> {
         self.board.vacate(slot);
         let (reading, writing) = pipe().map_err(errno)?;
         let mut reading = Some(reading);
+        let wanted = self.setups.get(&generation).map(|setup| setup.listeners.clone()).unwrap_or_default();
+        let listeners = wanted.iter().filter_map(|id| self.listeners.iter().find(|there| there.id() == *id));
+        let doors = listeners.map(Door::of).collect();
         let pid = self.fork(|this| {
             reading = None; // the master's end
             let (Some(setup), Some(lifeline)) = (this.setups.remove(&generation), this.leave_behind()) else {
                 return EXIT_BOOT;
             };
-            setup.adopt();
+            if let Err(error) = setup.adopt() {
+                tracing::error!("{error}");
+                return EXIT_BOOT;
+            }
+            let mut listeners = std::mem::take(&mut this.listeners);
+            listeners.retain(|listener| wanted.contains(&listener.id()));
+            listeners.sort_by_key(|listener| wanted.iter().position(|id| *id == listener.id()));
             worker::run(Job {
                 slot,
                 generation,
                 app: setup.app,
                 settings: setup.settings,
                 board: this.board,
-                listeners: std::mem::take(&mut this.listeners)
-                    .into_iter()
-                    .map(Listener::into_socket)
-                    .collect(),
-                bound: std::mem::take(&mut this.bound),
+                hooks: this.hooks.take(),
+                listeners,
                 lifeline,
                 pipe: writing,
             })
         })?;
-        Ok(Child { pid, pidfd: open_pidfd(pid), pipe: reading })
+        Ok(Child { pid, pidfd: open_pidfd(pid), pipe: reading, doors })
     }
 
     /// Forks the helper that runs the application's preparation.
     pub(super) fn prepare(&mut self, generation: Generation) {
-        let master = Pid(std::process::id().cast_signed());
+        let master = self.pid;
         let forked = self.fork(|this| {
             let Some(setup) = this.setups.remove(&generation) else { return EXIT_BOOT };
             this.leave_behind();
             this.listeners.clear();
-            setup.adopt();
+            if let Err(error) = setup.adopt() {
+                eprintln!("{error}");
+                return EXIT_REFUSED;
+            }
             // At the start, standard error is where the problems of a configuration stand, too.
             let is_reload = generation != Generation::FIRST;
             if is_reload {
@@ -111,7 +127,7 @@ impl<A: App> Master<A> {
     }
 
     /// Forks; the child gets the master as it was, and nothing that it does to it is seen here.
-    fn fork(&mut self, child: impl FnOnce(&mut Self) -> i32) -> Result<Pid, i32> {
+    pub(super) fn fork(&mut self, child: impl FnOnce(&mut Self) -> i32) -> Result<Pid, i32> {
         if let Some(count @ 2..) = thread_count() {
             // Better a fork that may hang than a pool that is never whole again; but whoever made the thread must know.
             tracing::error!(
@@ -128,13 +144,13 @@ impl<A: App> Master<A> {
     }
 
     /// Signals a worker.
-    pub(super) fn signal(&self, slot: Slot, order: Order) {
+    pub(super) fn signal(&mut self, slot: Slot, order: Order) {
         let Some(child) = self.children.get(&slot) else { return };
-        if order == Order::Drain {
-            self.board.order_drain(slot);
+        if let Order::Drain { until } = order {
+            self.board.order_drain(slot, until, self.left_to(child));
         }
         let signal = match order {
-            Order::Drain => Signal::TERM,
+            Order::Drain { .. } => Signal::TERM,
             Order::Quit => Signal::QUIT,
             Order::Abort => Signal::ABORT,
             Order::Kill => Signal::KILL,
@@ -145,6 +161,13 @@ impl<A: App> Master<A> {
             // reap it.
             kill(child.pid, signal);
         }
+        let hook = match order {
+            Order::Quit => Hook::WorkerInt,
+            Order::Abort => Hook::WorkerAbort,
+            Order::Drain { .. } | Order::Kill => return,
+        };
+        let (pid, generation) = (child.pid.0, self.board.cell(slot).generation());
+        self.worker_hook(hook, HookedWorker { slot, generation, pid }, Vec::new());
     }
 }
 

@@ -9,15 +9,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 
 use crate::app::App;
 use crate::arbiter::{self, Event};
-use crate::ids::Slot;
+use crate::ids::{Moment, Slot};
 use crate::sys;
 use crate::worker::Message;
 
-use super::Master;
+use super::{Master, Predecessor};
 
-/// The signals that mean something to the master. WINCH does not yet, and a terminal sends it whenever its window changes:
-/// it is left ignored, as it is by default (signal(7)).
-const TAKEN: [Signal; 9] = [
+/// The signals that mean something to the master.
+const TAKEN: [Signal; 10] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -27,6 +26,7 @@ const TAKEN: [Signal; 9] = [
     Signal::SIGCHLD,
     Signal::SIGUSR1,
     Signal::SIGUSR2,
+    Signal::SIGWINCH,
 ];
 
 /// Blocks the master's signals and opens a descriptor to read them from (signalfd(2)): no handler runs, so nothing is
@@ -49,6 +49,8 @@ impl<A: App> Master<A> {
             }
             self.sleep();
             self.hear_workers();
+            self.hear_successor();
+            self.look_for_the_predecessor();
             self.hear_signals();
             self.look_at_the_clock();
         }
@@ -56,13 +58,18 @@ impl<A: App> Master<A> {
 
     /// Sleeps until a descriptor has something, or the next decision is due.
     fn sleep(&self) {
-        let due = self.arbiter.wake_at().map_or(self.next_tick, |wake| wake.min(self.next_tick));
+        let wakes = [self.arbiter.wake_at(), self.notify.due(), self.runner.due()];
+        let due = wakes.into_iter().flatten().fold(self.next_tick, Moment::min);
         let span = due.since(sys::now());
         // poll(2) counts milliseconds; rounded up, lest it return just before the time and spin.
         let wait = if span.is_zero() { span } else { span + Duration::from_millis(1) };
         let signals = self.signals.iter().map(AsFd::as_fd);
-        let pipes = self.children.values().filter_map(|child| child.pipe.as_ref()).map(AsFd::as_fd);
-        let mut sources: Vec<_> = signals.chain(pipes).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let pipes = self.children.values().filter_map(|child| child.pipe.as_ref());
+        let successor = self.successor.as_ref().and_then(|successor| successor.ready.as_ref());
+        let predecessor = self.predecessor.as_ref().and_then(Predecessor::pidfd);
+        let others = pipes.chain(successor).chain(predecessor).map(AsFd::as_fd);
+        let mut sources: Vec<_> =
+            signals.chain(others).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // A signal that is not ours cannot interrupt it to any harm: what is there is looked at, then it sleeps again.
         let _ = poll(&mut sources, wait.try_into().unwrap_or(PollTimeout::MAX));
     }
@@ -119,11 +126,14 @@ impl<A: App> Master<A> {
             Signal::SIGHUP => arbiter::Signal::Hup,
             Signal::SIGTTIN => arbiter::Signal::Ttin,
             Signal::SIGTTOU => arbiter::Signal::Ttou,
+            Signal::SIGUSR2 => arbiter::Signal::Usr2,
+            Signal::SIGWINCH if self.arbiter.has_successor() || !has_terminal() => arbiter::Signal::Winch,
+            Signal::SIGWINCH => return, // a terminal sends it whenever its window changes
             other => {
                 return tracing::warn!("{other} from pid {pid} (uid {uid}): this version does nothing on it");
             }
         };
-        if self.arbiter.is_stopping() && !matches!(meaning, arbiter::Signal::Int | arbiter::Signal::Quit) {
+        if !self.arbiter.heeds(meaning) {
             return tracing::info!("{signal} from pid {pid} (uid {uid}): the server is stopping already");
         }
         tracing::info!("{signal} from pid {pid} (uid {uid})");
@@ -133,6 +143,8 @@ impl<A: App> Master<A> {
     /// Reads the scoreboard when heartbeats are due, and says that time has passed.
     fn look_at_the_clock(&mut self) {
         let now = sys::now();
+        self.notify.keep(now);
+        self.expire_hooks(now);
         if now >= self.next_tick {
             self.next_tick = now + self.arbiter.tick();
             for slot in self.children.keys() {
@@ -140,8 +152,16 @@ impl<A: App> Master<A> {
                 self.events.push_back(Event::Beat { slot: *slot, beat: cell.beat(), turn: cell.turn() });
             }
             self.events.push_back(Event::Tick);
+            self.tell_status();
         } else if self.arbiter.wake_at().is_some_and(|wake| now >= wake) {
             self.events.push_back(Event::Tick);
         }
     }
+}
+
+/// Whether this process has a controlling terminal (tty(4): opening /dev/tty fails without one).
+fn has_terminal() -> bool {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    open("/dev/tty", flags, Mode::empty()).is_ok()
 }

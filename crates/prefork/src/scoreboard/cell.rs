@@ -105,6 +105,16 @@ impl Record {
 }
 
 impl Cell {
+    /// The process id of its last worker.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid(self.pid.load(Ordering::Relaxed))
+    }
+
+    /// The generation of its last worker.
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Relaxed))
+    }
+
     /// When its worker last said that it lives.
     pub(crate) fn beat(&self) -> Moment {
         Moment::from_nanos(self.beat.load(Ordering::Relaxed))

@@ -8,10 +8,10 @@ mod cell;
 mod last_words;
 mod text;
 
-use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::{fmt, io};
 
-use crate::ids::{SLOTS, Slot};
+use crate::ids::{Moment, SLOTS, Slot};
 use crate::sys::mapping::{share, shareable};
 
 pub(crate) use cell::{Cell, Tenant};
@@ -21,11 +21,14 @@ shareable! {
     /// The whole board.
     #[repr(C, align(4096))]
     struct Board {
-        /// Set by the master once it is stopping: what a worker is told to drain then, nobody else will take.
-        stopping: AtomicU32,
-        /// By slot, set by the master before it sends SIGTERM. The signal alone does not tell who sent it: one that
-        /// comes while another is pending is lost, and with it its sender (signal(7), standard signals do not queue).
-        drains: [AtomicU32; SLOTS as usize],
+        /// Set by the master once a stop was announced.
+        leaving: AtomicU32,
+        /// By slot, the end of the drain that the master wants, in nanoseconds of the monotonic clock; 0 while it wants none.
+        /// Written before it sends SIGTERM. The signal alone does not tell who sent it: one that comes while another is pending
+        /// is lost, and with it its sender (signal(7), standard signals do not queue).
+        drains: [AtomicU64; SLOTS as usize],
+        /// By slot, which of its worker's listeners are left to it: bit n is the n-th. Nobody else will take what waits there.
+        left: [AtomicU64; SLOTS as usize],
         cells: [Cell; SLOTS as usize],
     }
 }
@@ -33,6 +36,12 @@ shareable! {
 /// A handle to the board; copies name the same memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Scoreboard(&'static Board);
+
+impl fmt::Debug for Scoreboard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scoreboard")
+    }
+}
 
 impl Scoreboard {
     /// Makes a board that all children share.
@@ -50,25 +59,40 @@ impl Scoreboard {
     /// Makes a slot fit for its next worker.
     pub(crate) fn vacate(self, slot: Slot) {
         self.0.drains[index(slot)].store(0, Ordering::Release);
+        self.0.left[index(slot)].store(0, Ordering::Release);
         self.cell(slot).vacate();
     }
 
-    /// What makes a SIGTERM an order of the master's.
-    pub(crate) fn order_drain(self, slot: Slot) {
-        self.0.drains[index(slot)].store(1, Ordering::Release);
+    /// What makes a SIGTERM an order of the master's. `left` are the listeners that the worker has to empty, as bits.
+    pub(crate) fn order_drain(self, slot: Slot, until: Moment, left: u64) {
+        self.0.left[index(slot)].store(left, Ordering::Release);
+        self.0.drains[index(slot)].store(until.as_nanos().max(1), Ordering::Release);
     }
 
-    /// Whether the master wants the slot's worker to drain.
-    pub(crate) fn is_to_drain(self, slot: Slot) -> bool {
-        self.0.drains[index(slot)].load(Ordering::Acquire) != 0
+    /// When the drain that the master wants of the slot's worker has to be over, if it wants one.
+    pub(crate) fn drain_until(self, slot: Slot) -> Option<Moment> {
+        let nanos = self.0.drains[index(slot)].load(Ordering::Acquire);
+        Some(nanos).filter(|nanos| *nanos != 0).map(Moment::from_nanos)
     }
 
-    pub(crate) fn announce_stop(self) {
-        self.0.stopping.store(1, Ordering::Release);
+    /// These listeners are left to the slot's worker, whatever it is at.
+    pub(crate) fn leave_to(self, slot: Slot, left: u64) {
+        self.0.left[index(slot)].fetch_or(left, Ordering::Release);
     }
 
-    pub(crate) fn is_stopping(self) -> bool {
-        self.0.stopping.load(Ordering::Acquire) != 0
+    /// Which of its listeners are left to the slot's worker.
+    pub(crate) fn left(self, slot: Slot) -> u64 {
+        self.0.left[index(slot)].load(Ordering::Acquire)
+    }
+
+    /// The server will stop soon.
+    pub(crate) fn announce_leave(self) {
+        self.0.leaving.store(1, Ordering::Release);
+    }
+
+    /// Whether a stop was announced.
+    pub(crate) fn is_leaving(self) -> bool {
+        self.0.leaving.load(Ordering::Acquire) != 0
     }
 }
 

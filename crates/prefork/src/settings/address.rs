@@ -1,62 +1,73 @@
 //! An address to listen on.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use settings::{Value, mismatch, quote};
 
-/// `host:port` or `[v6]:port`; the host is a name or an address.
+/// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    host: String,
-    port: u16,
+pub enum Address {
+    /// `host:port` or `[v6]:port`; the host is a name or an address, port 0 asks the kernel for a free one.
+    Tcp {
+        /// The host, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// `unix:path`: a socket in the file system.
+    Unix(PathBuf),
+    /// `fd://N`: a socket that whoever started the server has left open, by its number.
+    Descriptor(i32),
 }
 
 impl Address {
     /// A port of 127.0.0.1.
     pub fn localhost(port: u16) -> Self {
-        Self { host: "127.0.0.1".into(), port }
+        Self::Tcp { host: "127.0.0.1".into(), port }
     }
 
-    /// The host, without brackets.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// The port; 0 asks the kernel for a free one.
-    pub fn port(&self) -> u16 {
-        self.port
+    fn tcp(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = match host.strip_prefix('[') {
+            Some(inner) => inner.strip_suffix(']')?,
+            None if host.contains(':') => return None,
+            None => host,
+        };
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|_| digits && !host.is_empty())?;
+        Some(Self::Tcp { host: host.into(), port })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Descriptor(number) => write!(f, "fd://{number}"),
         }
     }
 }
 
 impl Value for Address {
     fn expects() -> String {
-        "an address as 127.0.0.1:5000 or [::1]:5000, with a port of 0 to 65535".into()
+        "an address as 127.0.0.1:5000, [::1]:5000 (with a port of 0 to 65535), unix:/run/name.sock or fd://3"
+            .into()
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
-        if text.starts_with("unix:") || text.starts_with("fd://") {
-            return Err(format!("{text} is no TCP address; this version serves TCP only: give HOST:PORT"));
-        }
-        let (host, port) = text.rsplit_once(':').ok_or_else(|| mismatch::<Self>(text))?;
-        let host = match host.strip_prefix('[').map(|inner| inner.strip_suffix(']')) {
-            Some(Some(inner)) => inner,
-            Some(None) => return Err(mismatch::<Self>(text)),
-            None if host.contains(':') => return Err(mismatch::<Self>(text)),
-            None => host,
+        let address = if let Some(path) = text.strip_prefix("unix:") {
+            // Gunicorn takes unix://path for the same.
+            let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+            Some(Self::Unix(path.into())).filter(|_| !path.as_os_str().is_empty() && !text.contains('\0'))
+        } else if let Some(number) = text.strip_prefix("fd://") {
+            number.parse().ok().filter(|number| *number > 2).map(Self::Descriptor)
+        } else {
+            Self::tcp(text)
         };
-        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-        let port = port.parse().ok().filter(|_| digits && !host.is_empty());
-        Ok(Self { host: host.into(), port: port.ok_or_else(|| mismatch::<Self>(text))? })
+        address.ok_or_else(|| mismatch::<Self>(text))
     }
 
     fn to_toml(&self) -> String {
@@ -70,12 +81,26 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_shown_alike() {
-        for text in ["127.0.0.1:5000", "[::1]:0", "localhost:65535"] {
+        for text in
+            ["127.0.0.1:5000", "[::1]:0", "localhost:65535", "unix:/run/a.sock", "unix:a.sock", "fd://3"]
+        {
             assert_eq!(Address::from_text(text).map(|address| address.to_string()), Ok(text.to_string()));
         }
-        for text in
-            ["127.0.0.1", ":5000", "127.0.0.1:99999", "::1:5000", "[::1:5000", "a:+5", "a:", "unix:/x", ""]
-        {
+        assert_eq!(Address::from_text("unix:///run/a.sock"), Ok(Address::Unix("/run/a.sock".into())));
+        for text in [
+            "127.0.0.1",
+            ":5000",
+            "127.0.0.1:99999",
+            "::1:5000",
+            "[::1:5000",
+            "a:+5",
+            "a:",
+            "unix:",
+            "fd://",
+            "fd://2",
+            "fd://-1",
+            "",
+        ] {
             let error = Address::from_text(text).expect_err(text);
             assert!(error.contains(text), "{error}");
         }

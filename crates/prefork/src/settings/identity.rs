@@ -10,8 +10,23 @@ settings::section! {
         pub user ['u']: Option<UserName> = None,
         /// The group that workers run as; the user's own group when only a user is given.
         pub group ['g']: Option<GroupName> = None,
+        /// Whether workers get all groups that `user` is in, and not its own group alone (initgroups(3)).
+        pub initgroups: bool = false,
         /// Variables that workers get, each `NAME=VALUE`.
         pub raw_env ["env", 'e']: Vec<Assignment> = vec![],
+    }
+}
+
+impl Identity {
+    /// The user and the group that files of the server are given to, each if another one is wanted than the master's own.
+    pub fn owner(&self) -> (Option<u32>, Option<u32>) {
+        let uid = self.user.as_ref().map(|user| user.uid.as_raw());
+        (uid, self.gid().map(Gid::as_raw))
+    }
+
+    /// The group that workers run as, if one is wanted.
+    pub(crate) fn gid(&self) -> Option<Gid> {
+        self.group.as_ref().map(|group| group.gid).or(self.user.as_ref().map(|user| user.gid))
     }
 }
 

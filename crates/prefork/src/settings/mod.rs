@@ -3,27 +3,37 @@
 //! A key's documentation, default, flag and reading stand at its field; see the `settings` crate for what comes of it.
 
 mod address;
+mod hooks;
 mod identity;
+mod process;
 mod workers;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use settings::{Seconds, Section};
+pub use settings::{Seconds, Section, start_directory};
 
 pub use address::Address;
+pub use hooks::{HookCommand, HookCommands};
 pub use identity::{Assignment, GroupName, Identity, UserName};
+pub use process::{DirectoryError, Process};
 pub use workers::{Surge, WorkerClass, WorkerCount, Workers};
 
 use crate::arbiter::{Limits, Policy};
 
+pub use crate::arbiter::{OnCrashLoop, UpgradeWay};
+
 settings::section! {
     /// Where connections come from.
     pub struct Sockets("server") {
-        /// Addresses to listen on: `host:port`, `[v6]:port`; several may be given.
+        /// Addresses to listen on: `host:port`, `[v6]:port`, `unix:path`, `fd://N`; several may be given. Sockets that systemd hands
+        /// over take their place.
         pub bind ['b']: Vec<Address> = vec![Address::localhost(5000)],
         /// How many connections may wait to be accepted (listen(2); cut to net.core.somaxconn).
         pub backlog: u32 = 2048,
+        /// Whether other servers may listen on the same port beside this one (socket(7), SO_REUSEPORT). One that does already is
+        /// noticed all the same.
+        pub reuse_port: bool = false,
         /// Seconds that the kernel keeps a connection from us until its first byte is there (tcp(7), TCP_DEFER_ACCEPT);
         /// 0 means that it does not.
         pub defer_accept: Seconds = Seconds::new(1),
@@ -38,6 +48,9 @@ settings::section! {
         pub timeout ['t']: Seconds = Seconds::new(60),
         /// Seconds that a draining worker gets for what it has begun; 0 gives it none.
         pub graceful_timeout: Seconds = Seconds::new(30),
+        /// Seconds between the announcement of a graceful stop and its beginning: readiness answers 503, and requests are served
+        /// as ever, until whoever balances the load has noticed.
+        pub drain_delay: Seconds = Seconds::new(0),
         /// Seconds from a worker's fork to its readiness, and for the application's preparation.
         pub boot_timeout: Seconds = Seconds::new(60),
         /// Seconds that a connection may be idle between two requests; 0 closes it after its first answer.
@@ -76,12 +89,24 @@ pub struct Settings {
     pub bodies: Bodies,
     /// As whom workers run, and in which environment.
     pub identity: Identity,
+    /// The master as a process.
+    pub process: Process,
+    /// What runs at the steps of the server's life.
+    pub hooks: HookCommands,
 }
 
 impl Settings {
     /// All sections, for a `settings::Program`.
-    pub fn sections(&mut self) -> [&mut dyn Section; 5] {
-        [&mut self.sockets, &mut self.workers, &mut self.timeouts, &mut self.bodies, &mut self.identity]
+    pub fn sections(&mut self) -> [&mut dyn Section; 7] {
+        [
+            &mut self.sockets,
+            &mut self.workers,
+            &mut self.timeouts,
+            &mut self.bodies,
+            &mut self.identity,
+            &mut self.process,
+            &mut self.hooks,
+        ]
     }
 
     /// What the arbiter has to know.
@@ -90,7 +115,12 @@ impl Settings {
         Policy {
             workers,
             surge: self.workers.surge.of(workers),
+            max_draining: self.workers.max_draining(),
             boot_concurrency: self.workers.boot_concurrency(),
+            boot_failures_max: Some(self.workers.boot_failures_max).filter(|most| *most > 0),
+            on_crash_loop: self.workers.on_crash_loop,
+            drain_delay: self.timeouts.drain_delay.as_duration(),
+            upgrade: self.process.upgrade(),
             limits: self.limits(),
         }
     }

@@ -2,7 +2,7 @@
 
 use settings::{Value, mismatch, quote};
 
-use crate::arbiter::MOST_WORKERS;
+use crate::arbiter::{MOST_WORKERS, OnCrashLoop};
 
 /// What `auto` gives at most.
 const MOST_AUTO: usize = 8;
@@ -33,8 +33,15 @@ settings::section! {
         pub max_requests_jitter: u64 = 0,
         /// How many workers there may be beyond `workers` while some are replaced: a number, or a percentage as "25%".
         pub surge: Surge = Surge::Number(1),
+        /// How many retired workers may be finishing what they have at once; 0 means as many as there are workers. Where one
+        /// more would be retired, the one that has been at it for longest is given 5 more seconds.
+        pub max_draining: u16 = 0,
         /// How many workers boot at once; 0 means one per core.
         pub boot_concurrency: u16 = 0,
+        /// How many workers in a row may fail to boot, while none serves, before it counts as a crash loop; 0 means any number.
+        pub boot_failures_max: u32 = 10,
+        /// What becomes of a crash loop: "wait" tries once every 30 seconds, "exit" ends the master with 3.
+        pub on_crash_loop: OnCrashLoop = OnCrashLoop::Wait,
     }
 }
 
@@ -44,6 +51,13 @@ impl Workers {
         match self.workers {
             WorkerCount::Auto => (2 * num_cpus::get() + 1).min(MOST_AUTO) as u16,
             WorkerCount::Exactly(count) => count,
+        }
+    }
+
+    pub(crate) fn max_draining(&self) -> u16 {
+        match self.max_draining {
+            0 => self.count(),
+            number => number,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The only unsafe code: what the operating system offers without a safe face.
 #![allow(unsafe_code, reason = "this folder exists to hold it; each block says why it is sound")]
 
+pub(crate) mod descriptors;
 pub(crate) mod environment;
 pub(crate) mod fork;
 pub(crate) mod mapping;

@@ -1,12 +1,15 @@
 //! Socket options that no safe crate offers.
 
 use std::io;
-use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use nix::libc;
+use socket2::Socket;
+use tokio::io::ReadBuf;
 use tokio::io::unix::AsyncFd;
+
+use crate::listener::Listener;
 
 /// Sets TCP_DEFER_ACCEPT (tcp(7)): seconds, which the kernel rounds up to its retransmissions; 0 switches it off.
 ///
@@ -33,11 +36,33 @@ pub(crate) fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
     if failed == 0 { Ok(bytes.unsigned_abs()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Reads what is there into the free part of a buffer, and says how much it was.
+///
+/// # Errors
+/// What recv(2) says.
+pub(crate) fn receive(socket: &Socket, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
+    // SAFETY: recv only writes to the free part, and never makes any of it uninitialized.
+    let count = socket.recv(unsafe { buffer.unfilled_mut() })?;
+    // SAFETY: recv(2) has written so many bytes at its beginning.
+    unsafe { buffer.assume_init(count) };
+    buffer.advance(count);
+    Ok(count)
+}
+
 /// Registers a listener with the event loop.
 ///
 /// # Errors
 /// What epoll_ctl(2) says.
-pub(crate) fn watch(listener: Arc<TcpListener>) -> io::Result<AsyncFd<Arc<TcpListener>>> {
+pub(crate) fn watch_listener(listener: Arc<Listener>) -> io::Result<AsyncFd<Arc<Listener>>> {
     // SAFETY: the Arc keeps the socket open under the same number for as long as the registration holds it.
     unsafe { AsyncFd::register(listener) }.map_err(io::Error::from)
+}
+
+/// Registers a connection with the event loop.
+///
+/// # Errors
+/// What epoll_ctl(2) says.
+pub(crate) fn watch(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: the registration owns the socket, which stays open under the same number until it is dropped with it.
+    unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
 }

@@ -1,18 +1,18 @@
 //! Taking connections: only with the turn in hand, so that a busy worker leaves them to its siblings.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
-use crate::http::Flow;
-use crate::listener::close_the_door;
-use crate::settings::Sockets;
-use crate::sys::sockets::watch;
+use crate::http::{Flow, Stream};
+use crate::listener::Listener;
+use crate::sys::sockets::watch_listener;
 
 use super::life::{Open, OpenGuard};
 use super::request::{Handling, serve};
@@ -22,28 +22,55 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How often that is worth a line.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
-/// How long a stopping worker goes on accepting, by what its listeners were made by: where connections are deferred until their
-/// first byte. For its client such a connection is open, and the byte is on its way or soon will be.
-pub(super) fn last_call(bound: &Sockets) -> Duration {
-    if bound.defer_accept.is_zero() { Duration::ZERO } else { Duration::from_millis(500) }
+/// How long a worker goes on accepting from a listener that is left to it, where connections are deferred until their first
+/// byte. For its client such a connection is open, and the byte is on its way or soon will be.
+pub(super) fn last_call(listener: &Listener) -> Duration {
+    if listener.is_deferred() { Duration::from_millis(500) } else { Duration::ZERO }
 }
 
-/// A connection that nobody serves yet.
-pub(super) type Fresh = (TcpStream, SocketAddr);
+/// A connection that nobody serves yet, and its other end's address if it has one.
+pub(super) type Fresh = (Socket, Option<SocketAddr>);
+
+/// The listeners that are left to a worker: bit n is its n-th. Nobody else takes what waits there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Left(pub(super) u64);
+
+impl Left {
+    /// All but those that somebody keeps who will serve them later.
+    pub(super) fn all(listeners: &[Weak<Listener>]) -> Self {
+        let ours =
+            |listener: &Weak<Listener>| listener.upgrade().is_some_and(|listener| !listener.is_handed());
+        let bits = listeners.iter().enumerate().filter(|(_, listener)| ours(listener)).map(|(n, _)| 1 << n);
+        Self(bits.sum())
+    }
+
+    pub(super) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    fn holds(self, index: usize) -> bool {
+        self.0 & (1 << index) != 0
+    }
+
+    /// Those of the listeners that are left, and still open.
+    pub(super) fn of(self, listeners: &[Weak<Listener>]) -> impl Iterator<Item = Arc<Listener>> {
+        let left = listeners.iter().enumerate().filter(move |(index, _)| self.holds(*index));
+        left.filter_map(|(_, listener)| listener.upgrade())
+    }
+}
 
 /// What to do with accepted connections.
 pub(super) struct Acceptor<A: App> {
     pub(super) handling: Arc<Handling<A>>,
     pub(super) open: Open,
-    pub(super) last_call: Duration,
-    pub(super) listeners: Vec<Weak<TcpListener>>,
+    pub(super) listeners: Vec<Weak<Listener>>,
 }
 
 impl<A: App> Acceptor<A> {
-    /// Accepts until the worker drains. If the whole pool ends, whoever has connected by then is accepted too, as nobody else
-    /// will.
-    pub(super) async fn run(self: Arc<Self>, listener: Arc<TcpListener>, open: OpenGuard) {
-        let listener = match watch(listener) {
+    /// Accepts from the worker's listener of this index until the worker drains. If the listener is left to it, as the pool ends
+    /// or a reload wants other addresses, whoever has connected by then is accepted too, as nobody else will.
+    pub(super) async fn run(self: Arc<Self>, index: usize, listener: Arc<Listener>, open: OpenGuard) {
+        let listener = match watch_listener(listener) {
             Ok(listener) => listener,
             Err(error) => {
                 return tracing::error!(%error, "a listener cannot be watched; this worker does not accept");
@@ -55,24 +82,27 @@ impl<A: App> Acceptor<A> {
             () = life.leaving() => {}
             () = self.accept(&listener) => {}
         }
-        let _open = if life.is_stopping() {
+        let _open = if life.left().holds(index) {
             open
         } else if life.is_aborting() {
             drop(open);
-            life.stopping().await; // it may not be replaced before the pool ends
+            life.left_something().await; // it may not be replaced before the pool ends
             self.open.guard()
         } else {
             return; // its replacement is there, or it is one too many
         };
-        let _ = timeout(self.last_call, self.accept(&listener)).await;
+        if !life.left().holds(index) {
+            return;
+        }
+        let _ = timeout(last_call(listener.get_ref()), self.accept(&listener)).await;
         for fresh in empty(listener.get_ref()) {
             self.serve(fresh);
         }
     }
 
     /// The last look of a worker that is about to leave while its pool ends. Says whether somebody was there.
-    pub(super) fn last_look(&self) -> bool {
-        let listeners = self.listeners.iter().filter_map(Weak::upgrade);
+    pub(super) fn last_look(&self, left: Left) -> bool {
+        let listeners = left.of(&self.listeners);
         let queued: Vec<Fresh> = listeners.flat_map(|listener| empty(&listener)).collect();
         let somebody = !queued.is_empty();
         for fresh in queued {
@@ -83,7 +113,7 @@ impl<A: App> Acceptor<A> {
 
     /// One connection at a time: it is read, and its request has its turn or waits for its rest, before the next is
     /// looked at.
-    async fn accept(&self, listener: &AsyncFd<Arc<TcpListener>>) {
+    async fn accept(&self, listener: &AsyncFd<Arc<Listener>>) {
         let mut told: Option<Instant> = None;
         loop {
             let Ok(mut ready) = listener.readable().await else { return };
@@ -109,16 +139,16 @@ impl<A: App> Acceptor<A> {
     }
 
     /// Starts to serve a connection.
-    pub(super) fn serve(&self, (stream, peer): Fresh) -> Arc<Flow> {
+    pub(super) fn serve(&self, (socket, peer): Fresh) -> Arc<Flow> {
         let flow = Arc::new(Flow::new());
-        match tokio_stream(stream) {
+        match Stream::new(socket, peer) {
             Ok(stream) => {
                 self.handling.tenant.connected();
                 let (handling, open) = (Arc::clone(&self.handling), self.open.guard());
                 tokio::spawn(serve(stream, peer, handling, Arc::clone(&flow), open));
             }
             Err(error) => {
-                tracing::warn!(%error, %peer, "a connection could not be set up");
+                tracing::warn!(%error, "a connection could not be set up");
                 flow.settle();
             }
         }
@@ -126,15 +156,9 @@ impl<A: App> Acceptor<A> {
     }
 }
 
-fn tokio_stream(stream: TcpStream) -> io::Result<tokio::net::TcpStream> {
-    stream.set_nonblocking(true)?;
-    stream.set_nodelay(true)?; // an answer is written whole, there is nothing to wait for
-    tokio::net::TcpStream::from_std(stream)
-}
-
 /// Closes the door and takes all who stand behind it.
-pub(super) fn empty(listener: &TcpListener) -> Vec<Fresh> {
-    if let Err(error) = close_the_door(listener) {
+pub(super) fn empty(listener: &Listener) -> Vec<Fresh> {
+    if let Err(error) = listener.close_the_door() {
         tracing::debug!(%error, "a listener could not be closed for new connections");
     }
     let mut queued = Vec::new();

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::StatusCode;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
-use tokio::net::TcpStream;
+use socket2::Socket;
 
-use crate::http::{Flow, has_input, raw_refusal};
+use crate::http::{Flow, Stream, has_input, raw_refusal};
 
 /// How many are remembered; a sync worker runs one.
 const PLACES: usize = 8;
@@ -29,7 +29,7 @@ pub(super) struct HeldSockets {
 #[derive(Default)]
 struct Connections {
     last: u64,
-    by_number: BTreeMap<u64, (Weak<TcpStream>, Weak<Flow>)>,
+    by_number: BTreeMap<u64, (Weak<Stream>, Weak<Flow>)>,
 }
 
 /// A connection that is known until this is dropped.
@@ -39,7 +39,7 @@ pub(super) struct Known {
 }
 
 struct Held {
-    stream: Arc<TcpStream>,
+    stream: Arc<Stream>,
     flow: Arc<Flow>,
     runs: bool,
 }
@@ -56,7 +56,7 @@ impl HeldSockets {
     }
 
     /// Remembers a connection.
-    pub(super) fn know(self: &Arc<Self>, stream: &Arc<TcpStream>, flow: &Arc<Flow>) -> Known {
+    pub(super) fn know(self: &Arc<Self>, stream: &Arc<Stream>, flow: &Arc<Flow>) -> Known {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.last += 1;
         let number = open.last;
@@ -64,7 +64,7 @@ impl HeldSockets {
         Known { sockets: Arc::clone(self), number }
     }
 
-    pub(super) fn enter(self: &Arc<Self>, stream: &Arc<TcpStream>, flow: &Arc<Flow>) -> HeldSocket {
+    pub(super) fn enter(self: &Arc<Self>, stream: &Arc<Stream>, flow: &Arc<Flow>) -> HeldSocket {
         let mut held = Some(Held { stream: Arc::clone(stream), flow: Arc::clone(flow), runs: false });
         let place = self.held.iter().position(|place| match place.try_lock() {
             Ok(mut place) if place.is_none() => {
@@ -79,7 +79,7 @@ impl HeldSockets {
     /// Answers every request that has no byte of an answer yet: 504 to what runs, 503 to what waits, in the worker or unread.
     /// `taken` are connections that nobody may have looked at yet. Called by the watch thread when the loop is stuck, so
     /// nobody else reads or writes. Gives the number of those that were unread.
-    pub(super) fn answer_all(&self, taken: &[std::net::TcpStream]) -> usize {
+    pub(super) fn answer_all(&self, taken: &[Socket]) -> usize {
         for place in &self.held {
             let Ok(held) = place.try_lock() else { continue };
             let Some(Held { stream, flow, runs }) = &*held else { continue };

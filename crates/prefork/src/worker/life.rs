@@ -5,6 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, watch};
 
+use crate::scoreboard::Scoreboard;
+
+use super::accept::Left;
+
 /// Where a worker is. It only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
@@ -21,9 +25,8 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug)]
 struct State {
     phase: Phase,
-    /// Whether the whole pool ends, so that nobody else takes what waits to be accepted. A fact beside the phase, as an
-    /// abort may come before the stop or after it.
-    stopping: bool,
+    /// The listeners that are left to this worker. A fact beside the phase, as an abort may come before the stop or after it.
+    left: Left,
 }
 
 /// The reading end.
@@ -39,7 +42,7 @@ pub(super) struct LifeControl {
 
 impl Life {
     pub(super) fn new() -> (Self, LifeControl) {
-        let (state, life) = watch::channel(State { phase: Phase::Serving, stopping: false });
+        let (state, life) = watch::channel(State { phase: Phase::Serving, left: Left::default() });
         (Self(life), LifeControl { state, loop_answers: Arc::default() })
     }
 
@@ -53,14 +56,14 @@ impl Life {
         self.0.borrow().phase >= Phase::Aborting
     }
 
-    /// Whether the whole pool ends.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.0.borrow().stopping
+    /// Which listeners this worker has to empty before it leaves.
+    pub(super) fn left(&self) -> Left {
+        self.0.borrow().left
     }
 
-    /// Waits until the whole pool ends.
-    pub(super) async fn stopping(&self) {
-        self.until(|state| state.stopping).await;
+    /// Waits until there is one.
+    pub(super) async fn left_something(&self) {
+        self.until(|state| !state.left.is_none()).await;
     }
 
     /// Waits until the worker takes nothing new.
@@ -103,9 +106,11 @@ impl LifeControl {
         self.change(|now| now.phase = phase.max(now.phase))
     }
 
-    /// The whole pool ends: drains if that is a step on; says whether it was.
-    pub(super) fn stop(&self) -> bool {
-        self.change(|now| *now = State { phase: now.phase.max(Phase::Draining), stopping: true })
+    /// Drains, if that is a step on; says whether it was. These listeners are left to this worker.
+    pub(super) fn drain(&self, left: Left) -> bool {
+        self.change(|now| {
+            *now = State { phase: now.phase.max(Phase::Draining), left: Left(now.left.0 | left.0) }
+        })
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) -> bool {
@@ -119,23 +124,32 @@ impl LifeControl {
     }
 }
 
-/// Tells the application when its worker begins to drain.
+/// Tells the application when its worker begins to drain, and when the server is about to stop.
 #[derive(Clone, Debug)]
-pub struct Draining(Life);
+pub struct Draining {
+    life: Life,
+    board: Scoreboard,
+}
 
 impl Draining {
-    pub(super) fn new(life: Life) -> Self {
-        Self(life)
+    pub(super) fn new(life: Life, board: Scoreboard) -> Self {
+        Self { life, board }
+    }
+
+    /// Whether the whole server is about to stop, or stops. Readiness should say so, so that whoever balances the load looks
+    /// elsewhere. A worker that drains because another takes its place says nothing of the server.
+    pub fn is_for_the_server(&self) -> bool {
+        self.board.is_leaving()
     }
 
     /// Whether it drains already.
     pub fn has_begun(&self) -> bool {
-        self.0.is_leaving()
+        self.life.is_leaving()
     }
 
     /// Waits until it does.
     pub async fn begun(&self) {
-        self.0.leaving().await;
+        self.life.leaving().await;
     }
 }
 
@@ -187,14 +201,14 @@ mod tests {
     fn a_stop_is_one_whether_the_abort_comes_before_it_or_after() {
         let (life, control) = Life::new();
         assert!(control.advance(Phase::Aborting));
-        assert!(!life.is_stopping());
-        assert!(!control.stop(), "no step back");
-        assert!(life.is_stopping() && life.is_aborting());
+        assert!(life.left().is_none());
+        assert!(!control.drain(Left(1)), "no step back");
+        assert!(life.left() == Left(1) && life.is_aborting());
 
         let (life, control) = Life::new();
-        assert!(control.stop());
+        assert!(control.drain(Left(1)));
         assert!(life.is_leaving() && !life.is_aborting());
         assert!(control.advance(Phase::Aborting));
-        assert!(life.is_stopping() && life.is_aborting());
+        assert!(life.left() == Left(1) && life.is_aborting());
     }
 }

@@ -10,22 +10,22 @@ mod sandbox;
 mod turn;
 mod watch;
 
-use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::app::{App, Context};
 use crate::arbiter::{EXIT_BOOT, EXIT_BUILD};
+use crate::hooks::{HookedWorker, Hooks};
 use crate::http::RequestIds;
 use crate::ids::{Generation, Pid, Slot};
+use crate::listener::Listener;
 use crate::scoreboard::{Scoreboard, Tenant};
-use crate::settings::{Settings, Sockets};
+use crate::settings::Settings;
 
-use accept::{Acceptor, last_call};
+use accept::{Acceptor, Left};
 use held::HeldSockets;
 use life::{Life, Open};
 use pipe::MasterPipe;
@@ -37,7 +37,7 @@ use watch::Watch;
 pub use life::Draining;
 
 pub(crate) use pipe::Message;
-pub(crate) use sandbox::enter_as_helper;
+pub(crate) use sandbox::{enter_as_command, enter_as_helper};
 
 /// What a child needs to be a worker.
 pub(crate) struct Job<A: App> {
@@ -46,9 +46,8 @@ pub(crate) struct Job<A: App> {
     pub(crate) app: Arc<A>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) board: Scoreboard,
-    pub(crate) listeners: Vec<TcpListener>,
-    /// What the listeners were made by; the settings of a reload may say otherwise.
-    pub(crate) bound: Sockets,
+    pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    pub(crate) listeners: Vec<Listener>,
     /// Readable at its end: the master is gone.
     pub(crate) lifeline: OwnedFd,
     /// Where its messages go.
@@ -70,9 +69,10 @@ struct Worker<A: App> {
     app: Arc<A>,
     settings: Arc<Settings>,
     context: Context,
-    listeners: Vec<Arc<TcpListener>>,
-    last_call: Duration,
+    listeners: Vec<Arc<Listener>>,
+    slot: Slot,
     board: Scoreboard,
+    hooks: WorkerHooks,
     life: Life,
     loop_answers: Arc<AtomicBool>,
     ready: Arc<AtomicBool>,
@@ -84,12 +84,13 @@ struct Worker<A: App> {
 
 impl<A: App> Worker<A> {
     fn start(job: Job<A>) -> Result<Self, Box<dyn std::error::Error>> {
-        let Job { slot, generation, app, settings, board, listeners, bound, lifeline, pipe } = job;
+        let Job { slot, generation, app, settings, board, hooks, listeners, lifeline, pipe } = job;
         let pid = Pid(std::process::id().cast_signed());
         let tenant = Arc::new(Tenant::move_in(board.cell(slot), pid, generation));
         sandbox::enter(&settings.identity).map_err(|failed| failed.to_string())?;
         log_panics();
-        let last_call = last_call(&bound);
+        let hooks = WorkerHooks { hooks, worker: HookedWorker { slot, generation, pid: pid.0 } };
+        hooks.call(|hooks, worker| hooks.post_fork(worker));
         let (life, control) = Life::new();
         let pipe = Arc::new(MasterPipe::new(pipe));
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
@@ -107,19 +108,20 @@ impl<A: App> Worker<A> {
             listeners: listeners.iter().map(Arc::downgrade).collect(),
             leftovers: sender,
             grace: settings.timeouts.graceful_timeout.as_duration(),
-            last_call,
             ready: Arc::clone(&ready),
+            hooks: hooks.clone(),
         };
         watch.start()?;
-        let draining = Draining::new(life.clone());
+        let draining = Draining::new(life.clone(), board);
         let context = Context { slot, generation, settings: Arc::clone(&settings), draining };
         Ok(Self {
             app,
             settings,
             context,
             listeners,
-            last_call,
+            slot,
             board,
+            hooks,
             life,
             loop_answers,
             ready,
@@ -162,6 +164,8 @@ impl<A: App> Worker<A> {
             tenant: Arc::clone(&self.tenant),
             sockets: Arc::clone(&self.sockets),
             life: self.life.clone(),
+            board: self.board,
+            hooks: self.hooks.clone(),
             recycling: Recycling::new(Arc::clone(&self.pipe), most, jitter, random),
             ids: RequestIds::new(random),
             spool: Default::default(),
@@ -171,15 +175,16 @@ impl<A: App> Worker<A> {
         let acceptor = Arc::new(Acceptor {
             handling,
             open: open.clone(),
-            last_call: self.last_call,
             listeners: listeners.iter().map(Arc::downgrade).collect(),
         });
-        for listener in listeners {
-            tokio::spawn(Arc::clone(&acceptor).run(listener, open.guard()));
+        for (index, listener) in listeners.into_iter().enumerate() {
+            tokio::spawn(Arc::clone(&acceptor).run(index, listener, open.guard()));
         }
+        self.hooks.call(|hooks, worker| hooks.post_worker_init(worker));
         self.ready.store(true, Ordering::Release);
         self.pipe.send(Message::Ready);
         self.stay(&acceptor, &open).await;
+        self.hooks.call(|hooks, worker| hooks.worker_exit(worker));
         0
     }
 
@@ -191,7 +196,8 @@ impl<A: App> Worker<A> {
             self.life.leaving().await;
             open.none().await;
             // The master does not tell of a stop whom it has aborted.
-            while (self.life.is_stopping() || self.board.is_stopping()) && acceptor.last_look() {
+            let left = || Left(self.life.left().0 | self.board.left(self.slot));
+            while acceptor.last_look(left()) {
                 open.none().await;
             }
         };
@@ -199,6 +205,7 @@ impl<A: App> Worker<A> {
             // The loop runs: whatever else is to be done in these phases is done by those whom it concerns.
             self.life.aborting().await;
             self.loop_answers.store(true, Ordering::Release);
+            self.hooks.call(|hooks, worker| hooks.worker_abort(worker));
             self.life.cut().await;
             self.loop_answers.store(true, Ordering::Release);
             std::future::pending::<()>().await;
@@ -213,6 +220,22 @@ impl<A: App> Worker<A> {
                 () = &mut drained => return,
                 _ = beats.tick() => self.tenant.beat(),
             }
+        }
+    }
+}
+
+/// The program's hooks, as this worker calls them.
+#[derive(Clone)]
+struct WorkerHooks {
+    hooks: Option<Arc<dyn Hooks>>,
+    worker: HookedWorker,
+}
+
+impl WorkerHooks {
+    /// Calls one, if the program has any.
+    fn call(&self, hook: impl FnOnce(&dyn Hooks, HookedWorker)) {
+        if let Some(hooks) = &self.hooks {
+            hook(&**hooks, self.worker);
         }
     }
 }

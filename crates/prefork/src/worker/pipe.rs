@@ -14,13 +14,19 @@ pub(crate) enum Message {
 }
 
 impl Message {
-    const ALL: [Self; 3] = [Self::Ready, Self::Retire(Wish::MaxRequests), Self::Retire(Wish::ForeignTerm)];
+    const ALL: [Self; 4] = [
+        Self::Ready,
+        Self::Retire(Wish::MaxRequests),
+        Self::Retire(Wish::ForeignTerm),
+        Self::Retire(Wish::Restart),
+    ];
 
     const fn byte(self) -> u8 {
         match self {
             Self::Ready => b'R',
             Self::Retire(Wish::MaxRequests) => b'M',
             Self::Retire(Wish::ForeignTerm) => b'T',
+            Self::Retire(Wish::Restart) => b'S', // none says so by itself
         }
     }
 

@@ -11,15 +11,15 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tower_service::Service;
 
 use crate::app::{App, BodyPolicy, BoxError, Client};
-use crate::http::{self as wire, Answer, Body, Flow, RequestIds, Spool, refusal};
-use crate::scoreboard::Tenant;
+use crate::http::{self as wire, Answer, Body, Flow, RequestIds, Spool, Stream, refusal};
+use crate::scoreboard::{Scoreboard, Tenant};
 use crate::settings::Settings;
 
+use super::WorkerHooks;
 use super::held::{HeldSockets, NEVER_BEGUN, TIMED_OUT};
 use super::life::{Life, OpenGuard};
 use super::recycling::Recycling;
@@ -34,6 +34,8 @@ pub(super) struct Handling<A: App> {
     pub(super) tenant: Arc<Tenant>,
     pub(super) sockets: Arc<HeldSockets>,
     pub(super) life: Life,
+    pub(super) board: Scoreboard,
+    pub(super) hooks: WorkerHooks,
     pub(super) recycling: Recycling,
     pub(super) ids: RequestIds,
     pub(super) spool: Spool,
@@ -42,17 +44,17 @@ pub(super) struct Handling<A: App> {
 /// A connection, as its requests see it.
 #[derive(Clone)]
 struct Connected {
-    stream: Arc<TcpStream>,
+    stream: Arc<Stream>,
     flow: Arc<Flow>,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     /// Keeps the worker for a request whose client has left.
     _open: OpenGuard,
 }
 
 /// Serves one connection to its end.
 pub(super) async fn serve<A: App>(
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Stream,
+    peer: Option<SocketAddr>,
     handling: Arc<Handling<A>>,
     flow: Arc<Flow>,
     open: OpenGuard,
@@ -62,13 +64,18 @@ pub(super) async fn serve<A: App>(
     let _until_closed = open.clone();
     let connected = Connected { stream: Arc::clone(&stream), flow: Arc::clone(&flow), peer, _open: open };
     let service = RequestService { handling: Arc::clone(&handling), connected };
-    wire::serve(&stream, &flow, &handling.settings, || handling.life.is_leaving(), service).await;
+    wire::serve(&stream, &flow, &handling.settings, || handling.is_leaving(), service).await;
 }
 
 /// Why the application was not asked, or its answer is not used.
 struct Refused(StatusCode, String);
 
 impl<A: App> Handling<A> {
+    /// Whether every further answer is its connection's last.
+    fn is_leaving(&self) -> bool {
+        self.life.is_leaving() || self.board.is_leaving()
+    }
+
     /// Answers a request. Whatever becomes of the connection meanwhile, a handler that has begun runs to its end.
     async fn handle(
         self: Arc<Self>,
@@ -82,7 +89,7 @@ impl<A: App> Handling<A> {
                 refusal(status, &why).map(|body| Answer::fixed(body, Arc::clone(&from.flow)))
             }
         };
-        if self.life.is_leaving() || from.flow.is_unread() {
+        if self.is_leaving() || from.flow.is_unread() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -116,6 +123,8 @@ impl<A: App> Handling<A> {
         held.runs(self.turn.is_single());
         socket.runs();
         self.recycling.count();
+        let hooked = self.hooks.hooks.is_some().then(|| (head.method.clone(), head.uri.clone()));
+        self.hooks.call(|hooks, worker| hooks.pre_request(worker, &head));
 
         let mut service = self.service.clone();
         let call = async {
@@ -128,6 +137,9 @@ impl<A: App> Handling<A> {
             () = self.life.aborted_from_now() => Err(timed_out()),
         };
         let status = result.as_ref().map_or_else(|Refused(status, _)| *status, Response::status);
+        if let Some((method, uri)) = hooked {
+            self.hooks.call(|hooks, worker| hooks.post_request(worker, &method, &uri, status));
+        }
         held.finished(status.as_u16());
         drop((socket, permit));
         result

@@ -69,6 +69,15 @@ pub(crate) fn enter_as_helper(identity: &Identity, master: ids::Pid) -> Result<(
     step("set the signal mask", sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None))
 }
 
+/// The same for a child that executes another program: that one finds signals as programs expect them.
+pub(crate) fn enter_as_command(identity: &Identity, master: ids::Pid) -> Result<(), Failed> {
+    enter_as_helper(identity, master)?;
+    for signal in MEANT_FOR_THE_MASTER {
+        step("restore a signal", signals::restore(signal))?;
+    }
+    Ok(())
+}
+
 /// What systemd said to the master must not be taken for said to a worker (sd_notify(3), sd_listen_fds(3)).
 fn belongs_to_the_master(name: &str) -> bool {
     ["NOTIFY_", "LISTEN_", "WATCHDOG_"].iter().any(|prefix| name.starts_with(prefix))
@@ -76,11 +85,16 @@ fn belongs_to_the_master(name: &str) -> bool {
 
 /// Becomes the wanted user and group for good: as root, setuid(2) sets the saved ids too.
 fn drop_privileges(identity: &Identity) -> Result<(), Failed> {
-    let gid = identity.group.as_ref().map(|group| group.gid).or(identity.user.as_ref().map(|user| user.gid));
+    let gid = identity.gid();
     if let Some(user) = identity.user.as_ref().filter(|user| user.uid != geteuid()) {
-        let name = CString::new(user.name.as_str())
-            .map_err(|_| Failed { step: "use the user's name", errno: Errno::EINVAL })?;
-        step("take the user's groups", initgroups(&name, gid.unwrap_or(user.gid)))?;
+        let gid = gid.unwrap_or(user.gid);
+        if identity.initgroups {
+            let name = CString::new(user.name.as_str())
+                .map_err(|_| Failed { step: "use the user's name", errno: Errno::EINVAL })?;
+            step("take the user's groups", initgroups(&name, gid))?;
+        } else {
+            step("leave the other groups", setgroups(&[gid]))?;
+        }
     }
     if let Some(gid) = gid.filter(|gid| *gid != getegid()) {
         if identity.user.is_none() && getgroups().is_ok_and(|groups| !groups.is_empty()) {

@@ -1,6 +1,5 @@
 //! The worker's second thread: it hears signals and the master's death also while the loop is stuck.
 
-use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -10,15 +9,17 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+use socket2::Socket;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::arbiter::Wish;
 use crate::ids::{Moment, Slot};
-use crate::listener::stop_deferring;
+use crate::listener::Listener;
 use crate::scoreboard::{LastWords, Scoreboard};
 use crate::sys::{self, fork::exit_now};
 
-use super::accept::{Fresh, empty};
+use super::WorkerHooks;
+use super::accept::{Fresh, Left, empty, last_call};
 use super::held::HeldSockets;
 use super::life::{LifeControl, Phase};
 use super::pipe::{MasterPipe, Message};
@@ -46,12 +47,12 @@ pub(super) struct Watch {
     pub(super) control: LifeControl,
     pub(super) pipe: Arc<MasterPipe>,
     pub(super) sockets: Arc<HeldSockets>,
-    pub(super) listeners: Vec<Weak<TcpListener>>,
+    pub(super) listeners: Vec<Weak<Listener>>,
     pub(super) leftovers: UnboundedSender<Fresh>,
     pub(super) grace: Duration,
-    pub(super) last_call: Duration,
     /// Whether the worker has said that it can serve. Before that, there is nothing to drain.
     pub(super) ready: Arc<AtomicBool>,
+    pub(super) hooks: WorkerHooks,
 }
 
 /// The signals that this thread hears; all others are ignored or keep their meaning.
@@ -69,7 +70,7 @@ struct InHand {
     /// When the process ends, come what may.
     leave: Option<Moment>,
     /// What this thread took from the accept queue in the loop's stead.
-    taken: Vec<TcpStream>,
+    taken: Vec<Socket>,
 }
 
 impl Watch {
@@ -101,7 +102,7 @@ impl Watch {
             if sources.get(1).is_some_and(|lifeline| lifeline.any() == Some(true)) {
                 orphan = true;
                 tracing::warn!(slot = %self.slot, "the master is gone; this worker finishes what it has and leaves");
-                self.drain(true, &mut in_hand);
+                self.drain(Left::all(&self.listeners), None, &mut in_hand);
             }
             while let Ok(Some(info)) = signals.read_signal() {
                 self.hear(&info, orphan, &mut in_hand);
@@ -111,12 +112,16 @@ impl Watch {
 
     fn hear(&self, info: &siginfo, orphan: bool, in_hand: &mut InHand) {
         match Signal::try_from(info.ssi_signo as i32) {
-            Ok(Signal::SIGTERM) if orphan || self.board.is_to_drain(self.slot) => {
-                self.drain(orphan || self.board.is_stopping(), in_hand);
+            Ok(Signal::SIGTERM) if orphan => self.drain(Left::all(&self.listeners), None, in_hand),
+            Ok(Signal::SIGTERM) if let Some(until) = self.board.drain_until(self.slot) => {
+                self.drain(self.left(), Some(until), in_hand);
             }
             // Not the master's: it replaces a worker before it lets go of it.
             Ok(Signal::SIGTERM) => self.pipe.send(Message::Retire(Wish::ForeignTerm)),
-            Ok(Signal::SIGINT | Signal::SIGQUIT) => exit_now(0),
+            Ok(Signal::SIGINT | Signal::SIGQUIT) => {
+                self.hooks.call(|hooks, worker| hooks.worker_int(worker));
+                exit_now(0);
+            }
             Ok(Signal::SIGABRT) if self.cut(Phase::Aborting, in_hand) => {
                 in_hand.drain = Some(sys::now() + ABORT_DRAIN);
             }
@@ -124,25 +129,32 @@ impl Watch {
         }
     }
 
-    fn drain(&self, stopping: bool, in_hand: &mut InHand) {
+    /// Which listeners the master leaves to this worker.
+    fn left(&self) -> Left {
+        Left(self.board.left(self.slot))
+    }
+
+    /// Drains until then, or for the grace of the settings. A second order can only make it shorter.
+    fn drain(&self, left: Left, until: Option<Moment>, in_hand: &mut InHand) {
         if !self.ready.load(Ordering::Acquire) {
             exit_now(0);
         }
-        if stopping {
-            for listener in self.listeners.iter().filter_map(Weak::upgrade) {
-                if let Err(error) = stop_deferring(&listener) {
-                    tracing::debug!(%error, "a listener goes on deferring connections");
-                }
+        let now = sys::now();
+        let mut door = None;
+        for listener in left.of(&self.listeners) {
+            door = door.max(Some(now + last_call(&listener) + DOOR));
+            if let Err(error) = listener.stop_deferring() {
+                tracing::debug!(%error, "a listener goes on deferring connections");
             }
         }
-        let now = sys::now();
-        let begins = if stopping { self.control.stop() } else { self.control.advance(Phase::Draining) };
+        let begins = self.control.drain(left);
+        let end = until.unwrap_or(now + self.grace);
         if begins {
-            in_hand.drain.get_or_insert(now + self.grace);
+            in_hand.drain.get_or_insert(end);
+        } else if let Some(drain) = &mut in_hand.drain {
+            *drain = end.min(*drain);
         }
-        if stopping {
-            in_hand.door.get_or_insert(now + self.last_call + DOOR);
-        }
+        in_hand.door = in_hand.door.or(door);
     }
 
     /// Moves on to `phase`, in which what holds the turn is answered 504 by the loop. If that is stuck, this thread answers,
@@ -182,9 +194,9 @@ impl Watch {
 
     /// The loop has had its time; if it is stuck, nobody would ever refuse a new connection. What is queued waits for
     /// the loop, which serves it should it come back.
-    fn close_doors(&self) -> Vec<TcpStream> {
+    fn close_doors(&self) -> Vec<Socket> {
         let mut taken = Vec::new();
-        for listener in self.listeners.iter().filter_map(Weak::upgrade) {
+        for listener in self.left().of(&self.listeners) {
             for fresh in empty(&listener) {
                 taken.extend(fresh.0.try_clone());
                 let _ = self.leftovers.send(fresh);

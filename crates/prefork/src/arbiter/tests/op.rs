@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::arbiter::event::{Signal, Wish};
-use crate::arbiter::{Limits, Policy};
+use crate::arbiter::{Limits, OnCrashLoop, Policy, UpgradeWay};
 
 /// Something that befalls the machine. `who` picks a process by its place among the living.
 #[derive(Clone, Debug)]
@@ -47,11 +47,37 @@ pub(super) enum Op {
     BusyConnections(bool),
     Boot(Boot),
     Prepare(Boot),
+    /// What becomes of the next upgrade.
+    Program(Program),
+    /// The second master ends.
+    SuccessorEnds,
+    HooksHang(bool),
+    Scale {
+        to: u16,
+    },
+    /// The arbiter is written and read again.
+    Written,
     ForkFails {
         times: u32,
     },
     /// What the settings say from now on; nothing if they are broken.
     File(Option<Policy>),
+}
+
+/// What becomes of a new program.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Program {
+    /// Of its check, or of a second master that runs it.
+    pub(super) check: Boot,
+    /// It cannot be executed, or no second master forked.
+    pub(super) exec_fails: bool,
+    /// Nor can the one before it.
+    pub(super) way_back_fails: bool,
+}
+
+impl Program {
+    pub(super) const GOOD: Self =
+        Self { check: Boot::Takes { ms: 20 }, exec_fails: false, way_back_fails: false };
 }
 
 /// What becomes of the next boots.
@@ -81,7 +107,10 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
             1 => Just(Boot::Hangs),
         ]
     };
-    let signals = vec![Signal::Hup, Signal::Hup, Signal::Hup, Signal::Ttin, Signal::Ttou];
+    let mut signals = vec![Signal::Hup; 6];
+    signals.extend([Signal::Ttin, Signal::Ttin, Signal::Ttou, Signal::Ttou, Signal::Winch]);
+    signals.extend([Signal::Usr2; 3]);
+    let program = (boot(), prop::bool::weighted(0.2), prop::bool::weighted(0.2));
     prop_oneof![
         8 => (0..3_000u64).prop_map(|ms| Op::Wait { ms }),
         1 => (1_000..40_000u64).prop_map(|ms| Op::Wait { ms }),
@@ -93,23 +122,44 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         1 => who.clone().prop_map(|who| Op::Stop { who }),
         1 => who.clone().prop_map(|who| Op::HoldTurn { who }),
         1 => who.clone().prop_map(|who| Op::ReleaseTurn { who }),
-        2 => (who, prop::sample::select(vec![Wish::MaxRequests, Wish::ForeignTerm]))
+        2 => (who, prop::sample::select(vec![Wish::MaxRequests, Wish::ForeignTerm, Wish::Restart]))
             .prop_map(|(who, wish)| Op::Wish { who, wish }),
         1 => any::<bool>().prop_map(Op::BusyConnections),
         2 => boot().prop_map(Op::Boot),
         1 => boot().prop_map(Op::Prepare),
+        1 => program.prop_map(|(check, exec_fails, way_back_fails)| {
+            Op::Program(Program { check, exec_fails, way_back_fails })
+        }),
+        1 => Just(Op::SuccessorEnds),
+        1 => any::<bool>().prop_map(Op::HooksHang),
+        1 => (0..8u16).prop_map(|to| Op::Scale { to }),
+        1 => Just(Op::Written),
         1 => (1..4u32).prop_map(|times| Op::ForkFails { times }),
         2 => prop::option::weighted(0.7, policy()).prop_map(Op::File),
     ]
 }
 
 pub(super) fn policy() -> impl Strategy<Value = Policy> {
-    (1..6u16, 1..3u16, 1..4u16, limits()).prop_map(|(workers, surge, boot_concurrency, limits)| Policy {
-        workers,
-        surge,
-        boot_concurrency,
-        limits,
-    })
+    let upgrade = prop::sample::select(vec![UpgradeWay::Fork, UpgradeWay::Exec]);
+    let crash_loop = prop_oneof![4 => Just(OnCrashLoop::Wait), 1 => Just(OnCrashLoop::Exit)];
+    let numbers = (1..6u16, 1..3u16, 1..4u16, 1..6u16, prop::option::of(1..6u32));
+    (numbers, 0..4u64, upgrade, crash_loop, limits()).prop_map(
+        |(numbers, drain_delay, upgrade, on_crash_loop, limits)| {
+            let (workers, surge, boot_concurrency, max_draining, boot_failures_max) = numbers;
+            let drain_delay = Duration::from_secs(drain_delay);
+            Policy {
+                workers,
+                surge,
+                max_draining,
+                boot_concurrency,
+                boot_failures_max,
+                on_crash_loop,
+                drain_delay,
+                upgrade,
+                limits,
+            }
+        },
+    )
 }
 
 fn limits() -> impl Strategy<Value = Limits> {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::arbiter::Limits;
-use crate::arbiter::action::{Cause, Report, Retirement};
-use crate::arbiter::stop::{DRAIN_MARGIN, LAST_GRACE};
+use crate::arbiter::action::{Cause, Order, Report, Retirement};
+use crate::arbiter::drain::{DRAIN_MARGIN, HURRIED};
+use crate::arbiter::stop::{HOOKS_GRACE, LAST_GRACE};
 use crate::ids::{Moment, Slot};
 
 use super::world::{Process, World};
@@ -14,7 +15,8 @@ use super::world::{Process, World};
 pub(super) enum Rule {
     /// 1: the pool returns to its target size.
     Whole,
-    /// 2: never more than `workers + surge` live ones, nor `boot_concurrency` booting ones; no slot is shared.
+    /// 2: never more than `workers + surge` live ones, `boot_concurrency` booting or `max_draining` draining ones; no slot is
+    /// shared.
     Bounded,
     /// 3: nobody is retired before the replacement is ready.
     ReadyFirst,
@@ -26,6 +28,8 @@ pub(super) enum Rule {
     OneReload,
     /// 7: a stop ends, in bounded time, with no child left.
     Ends,
+    /// The arbiter is the same after an exec, and forks nothing of another program's.
+    Survives,
     /// Nobody is aborted who did nothing wrong, least of all for a sleep of the machine.
     Just,
 }
@@ -55,7 +59,7 @@ impl World {
                     **other != slot && process.ready.is_some() && process.told.is_none()
                 };
                 let staying = self.processes.iter().filter(stays).count();
-                if staying < usize::from(self.arbiter.target()) {
+                if staying < self.arbiter.wanted() {
                     let what = format!("slot {slot} of {generation} retired for {why:?}, {staying} stay");
                     self.broke(Rule::ReadyFirst, what);
                 }
@@ -73,6 +77,9 @@ impl World {
             Report::ReloadFailed(..) | Report::ReloadDone(_) | Report::ReloadOvertaken(_) => {
                 self.reloading = false
             }
+            Report::CrashLoop { delay, .. } => self.crash_loop = Some(self.now + delay),
+            Report::CrashLoopOver => self.crash_loop = None,
+            Report::CrashLoopEnds { .. } => self.gave_up = true,
             Report::StartFailed(_) if self.ever_ready || !self.fault_before_ready => {
                 self.broke(Rule::Boot, format!("{report:?} although the start had not failed"));
             }
@@ -82,7 +89,10 @@ impl World {
 
     /// Judges the pool after a calm long enough for everything to end.
     pub(super) fn expect_whole(&mut self) {
-        let want = usize::from(self.arbiter.target());
+        let want = self.arbiter.wanted();
+        if self.arbiter.is_being_replaced() {
+            self.broke(Rule::Survives, format!("an upgrade never ended: {:?}", self.arbiter.upgrade));
+        }
         let stuck =
             |p: &Process| p.limits.timeout.is_some() && (p.silent_since.is_some() || p.turn.is_some());
         let serving = |p: &Process| p.ready.is_some() && p.told.is_none() && !stuck(p);
@@ -106,6 +116,53 @@ impl World {
         let limits = || self.processes.values().map(|p| &p.limits).chain([&self.arbiter.policy.limits]);
         let drain = limits().map(|limits| limits.graceful_timeout).max().unwrap_or_default() + DRAIN_MARGIN;
         let tick = limits().map(Limits::tick).max().unwrap_or_default();
-        LAST_GRACE + tick * 2 + if quick { Duration::ZERO } else { drain }
+        let hang = self.hooks_hang || self.hooks == Some(None);
+        let hooks = if hang { HOOKS_GRACE } else { Duration::from_secs(1) };
+        LAST_GRACE + tick * 2 + hooks + if quick { Duration::ZERO } else { drain }
+    }
+
+    /// Whether a worker may be told this, after what it was told before.
+    pub(super) fn judge_order(
+        &mut self,
+        slot: Slot,
+        order: Order,
+        before: Option<(Order, Moment)>,
+        awake: Moment,
+    ) {
+        let now = self.now;
+        let asleep = before.is_some_and(|(_, at)| at < awake);
+        match (order, before) {
+            // The only order that is given twice: a drain is cut short, never prolonged.
+            (Order::Drain { until }, Some((Order::Drain { until: later }, _))) => {
+                if until != now + HURRIED || (later <= until && !asleep) {
+                    self.broke(Rule::Grace, format!("slot {slot} was hurried from {later:?} to {until:?}"));
+                }
+            }
+            (Order::Drain { .. }, None) if !self.arbiter.is_stopping() => {
+                let drains = |p: &Process| p.told_ready && matches!(p.told, Some((Order::Drain { .. }, _)));
+                let most = usize::from(self.arbiter.policy.max_draining);
+                // A worker on trial that nobody waits for any more is one beside them.
+                let served = self.processes.get(&slot).is_some_and(|process| {
+                    process.told_ready && process.generation <= self.arbiter.generation
+                });
+                if served && self.count(drains) > most {
+                    self.broke(Rule::Bounded, format!("slot {slot} is one drain more than {most}"));
+                }
+            }
+            (Order::Kill, before) => {
+                let end = match before {
+                    Some((Order::Drain { until }, _)) => Some(until),
+                    Some((Order::Quit | Order::Abort, at)) => Some(at + LAST_GRACE),
+                    Some((Order::Kill, _)) | None => None,
+                };
+                if !end.is_some_and(|end| now >= end || asleep) {
+                    self.broke(
+                        Rule::Grace,
+                        format!("slot {slot} was killed without its grace, told {before:?}"),
+                    );
+                }
+            }
+            _ => {}
+        }
     }
 }

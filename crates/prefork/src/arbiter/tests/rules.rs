@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::arbiter::event::{Event, ExitStatus, Signal};
-use crate::arbiter::{Arbiter, Limits, Policy};
+use crate::arbiter::{Arbiter, Limits, OnCrashLoop, Policy, UpgradeWay};
 use crate::arbiter::{action::Action, action::Report};
 use crate::ids::{Generation, Moment, Slot};
 
@@ -20,13 +20,14 @@ use super::world::World;
 struct End {
     /// Whether the machine heals and has time to, first; else the stop meets whatever state there is.
     calm: bool,
-    /// The signals that stop it, one right after the other.
-    stops: Vec<Signal>,
+    /// The signals that stop it, each so many milliseconds after the one before it.
+    stops: Vec<(u64, Signal)>,
 }
 
 fn end() -> impl Strategy<Value = End> {
     let stop = prop::sample::select(vec![Signal::Term, Signal::Int, Signal::Quit]);
-    (prop::bool::weighted(0.7), vec(stop, 1..3)).prop_map(|(calm, stops)| End { calm, stops })
+    let pause = prop_oneof![1 => Just(0), 1 => 0..5_000u64];
+    (prop::bool::weighted(0.7), vec((pause, stop), 1..3)).prop_map(|(calm, stops)| End { calm, stops })
 }
 
 /// Plays a history to its end; the rules that were broken.
@@ -47,15 +48,21 @@ fn play(policy: Policy, history: &[Op], end: &End) -> Vec<(Rule, String)> {
         }
         world.expect_whole();
     }
-    let quick = end.stops.iter().any(|stop| *stop != Signal::Term);
-    let (begun, bound) = (world.now, world.longest_stop(quick));
-    for stop in &end.stops {
-        world.befall(&Op::Signal(*stop));
+    let quick = end.stops.iter().any(|(_, stop)| *stop != Signal::Term);
+    let delay = world.arbiter.policy.drain_delay;
+    let waits: Duration = end.stops.iter().map(|(ms, _)| Duration::from_millis(*ms)).sum();
+    let (begun, bound) = (world.now, world.longest_stop(quick) + delay + waits);
+    for (ms, stop) in &end.stops {
+        world.befall(&Op::Wait { ms: *ms });
+        if world.exit.is_none() {
+            world.befall(&Op::Signal(*stop));
+        }
     }
     world.run(bound * 2);
     match world.exit {
-        // A start that had failed already keeps its own code.
-        Some((code, at)) if at.since(begun) <= bound && (code == 0 || !world.ever_ready) => {}
+        // A start that had failed already keeps its own code, and so does a crash loop that ended it all.
+        Some((code, at)) if at.since(begun) <= bound && (code == 0 || !world.ever_ready || world.gave_up) => {
+        }
         other => {
             world.broken.push((Rule::Ends, format!("after {end:?}: {other:?}, wanted 0 within {bound:?}")))
         }
@@ -101,6 +108,7 @@ rules! {
     failing_boots_back_off_and_deaths_do_not_spin: Boot,
     hups_coalesce: OneReload,
     a_stop_always_ends: Ends,
+    the_arbiter_survives_an_exec: Survives,
     nobody_is_aborted_for_nothing: Just,
 }
 
@@ -119,13 +127,26 @@ fn five() -> Policy {
     Policy {
         workers: 5,
         surge: 1,
+        max_draining: 5,
         boot_concurrency: 2,
+        boot_failures_max: Some(10),
+        on_crash_loop: OnCrashLoop::Wait,
+        drain_delay: Duration::ZERO,
+        upgrade: UpgradeWay::Fork,
         limits: Limits {
             timeout: Some(Duration::from_secs(60)),
             boot_timeout: Duration::from_secs(60),
             graceful_timeout: Duration::from_secs(30),
         },
     }
+}
+
+/// The five, of which the first boot.
+fn booting(now: Moment) -> Arbiter {
+    let (mut arbiter, _) = Arbiter::start(five(), now);
+    arbiter.handle(Event::HooksEnded, now);
+    arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
+    arbiter
 }
 
 fn reports(actions: &[Action]) -> Vec<Report> {
@@ -145,10 +166,10 @@ fn the_first_start_ends_with_the_code_of_what_failed() {
         (ExitStatus::Signal(11), 3),
     ] {
         let now = Moment::from_origin(Duration::from_secs(1));
-        let (mut arbiter, _) = Arbiter::start(five(), now);
-        arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
+        let mut arbiter = booting(now);
         arbiter.handle(Event::Exited { slot: Slot(0), status }, now);
-        let last = arbiter.handle(Event::Exited { slot: Slot(1), status: ExitStatus::Code(0) }, now);
+        arbiter.handle(Event::Exited { slot: Slot(1), status: ExitStatus::Code(0) }, now);
+        let last = arbiter.handle(Event::HooksEnded, now);
         assert_eq!(last.last(), Some(&Action::Exit(code)), "{status:?}");
     }
 }
@@ -156,8 +177,7 @@ fn the_first_start_ends_with_the_code_of_what_failed() {
 #[test]
 fn a_worker_that_is_killed_while_it_boots_is_replaced_at_once() {
     let now = Moment::from_origin(Duration::from_secs(1));
-    let (mut arbiter, _) = Arbiter::start(five(), now);
-    arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
+    let mut arbiter = booting(now);
     let actions = arbiter.handle(Event::Exited { slot: Slot(0), status: ExitStatus::Signal(9) }, now);
     assert!(actions.contains(&Action::Spawn { slot: Slot(0), generation: Generation(1) }), "{actions:?}");
 }
@@ -165,8 +185,7 @@ fn a_worker_that_is_killed_while_it_boots_is_replaced_at_once() {
 #[test]
 fn hups_during_a_reload_make_one_more() {
     let now = Moment::from_origin(Duration::from_secs(1));
-    let (mut arbiter, _) = Arbiter::start(five(), now);
-    arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
+    let mut arbiter = booting(now);
     arbiter.handle(Event::Ready(Slot(0)), now);
     let first = arbiter.handle(Event::Signal(Signal::Hup), now);
     assert!(first.contains(&Action::ReadSettings { candidate: Generation(2) }), "{first:?}");
@@ -184,8 +203,7 @@ fn hups_during_a_reload_make_one_more() {
 #[test]
 fn a_boot_that_takes_too_long_later_on_backs_off() {
     let mut now = Moment::from_origin(Duration::from_secs(1));
-    let (mut arbiter, _) = Arbiter::start(five(), now);
-    arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
+    let mut arbiter = booting(now);
     arbiter.handle(Event::Ready(Slot(0)), now);
     let mut told = Vec::new();
     for _ in 0..five().limits.boot_timeout.as_secs() {

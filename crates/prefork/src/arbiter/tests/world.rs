@@ -1,40 +1,46 @@
-//! A machine made of numbers: processes that boot, serve, hang, crash and end on virtual time. It does what the arbiter
-//! wants done, and looks on the rules while it does.
+//! A machine made of numbers: processes that boot, serve, hang, crash and end on virtual time. What the arbiter wants
+//! done, `deeds.rs` does to it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::arbiter::action::{Action, Order};
+use crate::arbiter::action::Order;
 use crate::arbiter::event::{Event, ExitStatus};
-use crate::arbiter::stop::LAST_GRACE;
 use crate::arbiter::{Arbiter, Limits, Policy};
 use crate::ids::{Generation, Moment, Slot};
 
-use super::op::{Boot, Op};
+use super::op::{Boot, Op, Program};
 use super::referee::Rule;
-
-/// How long the first worker of a reload has to serve.
-const PROOF: Duration = Duration::from_secs(1);
-/// How long the master takes to read its file: signals may come meanwhile.
-const READING: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub(super) generation: Generation,
     /// What it goes by, whatever a reload says since.
     pub(super) limits: Limits,
-    ready_at: Option<Moment>,
-    dies_at: Option<(Moment, ExitStatus)>,
+    pub(super) ready_at: Option<Moment>,
+    pub(super) dies_at: Option<(Moment, ExitStatus)>,
     /// Since when it serves.
     pub(super) ready: Option<Moment>,
     /// When it last began to run again.
-    awake: Moment,
+    pub(super) awake: Moment,
     /// When it wished to be replaced.
     pub(super) wished: Option<Moment>,
     pub(super) silent_since: Option<Moment>,
     pub(super) turn: Option<Moment>,
-    deaf: bool,
+    pub(super) deaf: bool,
     pub(super) told: Option<(Order, Moment)>,
+    /// Whether it served when it was told.
+    pub(super) told_ready: bool,
+}
+
+/// Something that runs beside the workers, and when and how it ends, if ever.
+pub(super) type Beside = Option<Option<(Moment, ExitStatus)>>;
+
+/// A second master.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Successor {
+    pub(super) serves_at: Option<Moment>,
+    pub(super) ends: Option<(Moment, ExitStatus)>,
 }
 
 pub(super) struct World {
@@ -42,19 +48,30 @@ pub(super) struct World {
     pub(super) now: Moment,
     pub(super) processes: BTreeMap<Slot, Process>,
     /// What each generation is started with.
-    policies: BTreeMap<Generation, Policy>,
-    helper: Option<Option<(Moment, ExitStatus)>>,
+    pub(super) policies: BTreeMap<Generation, Policy>,
+    pub(super) helper: Beside,
+    pub(super) check: Beside,
+    pub(super) hooks: Beside,
+    pub(super) successor: Option<Successor>,
+    /// The master is to execute another program as soon as it has nothing else at hand.
+    pub(super) hand_over: bool,
     /// What the file says, once it is read.
-    reading: Option<(Moment, Event)>,
+    pub(super) reading: Option<(Moment, Event)>,
     last_tick: Moment,
-    boot: Boot,
-    prepare: Boot,
-    fork_failures: u32,
-    file: Option<Policy>,
-    busy: bool,
+    pub(super) boot: Boot,
+    pub(super) prepare: Boot,
+    pub(super) program: Program,
+    pub(super) hooks_hang: bool,
+    pub(super) fork_failures: u32,
+    pub(super) file: Option<Policy>,
+    pub(super) busy: bool,
     pub(super) awake_since: Moment,
     pub(super) reloading: bool,
-    spawns: Vec<Moment>,
+    pub(super) spawns: Vec<Moment>,
+    /// Until when a crash loop waits.
+    pub(super) crash_loop: Option<Moment>,
+    /// A crash loop was to end the master.
+    pub(super) gave_up: bool,
     last_event: Moment,
     events_now: u32,
     pub(super) ever_ready: bool,
@@ -73,16 +90,24 @@ impl World {
             processes: BTreeMap::new(),
             policies: BTreeMap::from([(Generation::FIRST, policy)]),
             helper: None,
+            check: None,
+            hooks: None,
+            successor: None,
+            hand_over: false,
             reading: None,
             last_tick: now,
             boot: Boot::Takes { ms: 20 },
             prepare: Boot::Takes { ms: 20 },
+            program: Program::GOOD,
+            hooks_hang: false,
             fork_failures: 0,
             file: None,
             busy: false,
             awake_since: now,
             reloading: false,
             spawns: Vec::new(),
+            crash_loop: None,
+            gave_up: false,
             last_event: now,
             events_now: 0,
             ever_ready: false,
@@ -94,7 +119,7 @@ impl World {
         world
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         self.events_now = if self.now == self.last_event { self.events_now + 1 } else { 0 };
         self.last_event = self.now;
         if self.events_now > 10_000 {
@@ -121,8 +146,10 @@ impl World {
                 for process in self.processes.values_mut() {
                     process.sleep(span, self.now);
                 }
-                if let Some(Some((at, _))) = &mut self.helper {
-                    *at = *at + span;
+                for beside in [&mut self.helper, &mut self.check, &mut self.hooks] {
+                    if let Some(Some((at, _))) = beside {
+                        *at = *at + span;
+                    }
                 }
                 self.tick();
             }
@@ -150,6 +177,15 @@ impl World {
             Op::BusyConnections(busy) => self.busy = busy,
             Op::Boot(boot) => self.boot = boot,
             Op::Prepare(boot) => self.prepare = boot,
+            Op::Program(program) => self.program = program,
+            Op::SuccessorEnds => {
+                if let Some(successor) = &mut self.successor {
+                    successor.ends = Some((self.now, ExitStatus::Code(0)));
+                }
+            }
+            Op::HooksHang(hang) => self.hooks_hang = hang,
+            Op::Scale { to } => self.tell(Event::Scale(to)),
+            Op::Written => self.expect_the_same_when_written(),
             Op::ForkFails { times } => self.fork_failures = times,
             Op::File(policy) => self.file = policy,
         }
@@ -172,6 +208,8 @@ impl World {
     pub(super) fn calm(&mut self) {
         self.boot = Boot::Takes { ms: 20 };
         self.prepare = Boot::Takes { ms: 20 };
+        self.program = Program::GOOD;
+        self.hooks_hang = false;
         self.fork_failures = 0;
         self.busy = false;
     }
@@ -218,7 +256,9 @@ impl World {
             [ready, process.dies_at.map(|(at, _)| at)].into_iter().flatten().min()
         });
         let reading = self.reading.as_ref().map(|(at, _)| *at);
-        workers.chain(self.helper.flatten().map(|(at, _)| at)).chain(reading).min()
+        let beside = [self.helper, self.check, self.hooks].into_iter().flatten().flatten().map(|(at, _)| at);
+        let successor = self.successor.map(|s| [s.serves_at, s.ends.map(|(at, _)| at)]);
+        workers.chain(beside).chain(reading).chain(successor.into_iter().flatten().flatten()).min()
     }
 
     /// Everything that is due.
@@ -228,13 +268,32 @@ impl World {
                 self.tell(read);
                 continue;
             }
-            if let Some(Some((at, status))) = self.helper
-                && at <= self.now
-            {
-                self.helper = None;
+            let due = |beside: &mut Beside, now: Moment| {
+                beside.take_if(|end| end.is_some_and(|(at, _)| at <= now)).flatten().map(|(_, status)| status)
+            };
+            if due(&mut self.hooks, self.now).is_some() {
+                self.tell(Event::HooksEnded);
+                continue;
+            }
+            if let Some(status) = due(&mut self.check, self.now) {
+                self.tell(Event::ProgramChecked(status));
+                continue;
+            }
+            if let Some(status) = due(&mut self.helper, self.now) {
                 self.fault_before_ready |= status != ExitStatus::Code(0);
                 self.tell(Event::HelperExited(status));
                 continue;
+            }
+            if let Some(successor) = &mut self.successor {
+                if successor.serves_at.take_if(|at| *at <= self.now).is_some() {
+                    self.tell(Event::SuccessorServes);
+                    continue;
+                }
+                if let Some((_, status)) = successor.ends.take_if(|(at, _)| *at <= self.now) {
+                    self.successor = None;
+                    self.tell(Event::SuccessorEnded(Ok(status)));
+                    continue;
+                }
             }
             let dead = self.processes.iter().find(|(_, p)| p.dies_at.is_some_and(|(at, _)| at <= self.now));
             if let Some((&slot, process)) = dead {
@@ -248,156 +307,15 @@ impl World {
             let ready = self.processes.iter_mut().find(|(_, process)| {
                 process.ready.is_none() && !process.deaf && process.ready_at.is_some_and(|at| at <= now)
             });
-            let Some((&slot, process)) = ready else { return };
+            let Some((&slot, process)) = ready else {
+                if self.execute() {
+                    continue;
+                }
+                return;
+            };
             process.ready = Some(now);
             self.ever_ready |= process.told.is_none();
             self.tell(Event::Ready(slot));
-        }
-    }
-
-    fn perform(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            if self.exit.is_some() {
-                self.broke(Rule::Ends, format!("{action:?} after the exit"));
-            }
-            match action {
-                Action::Prepare(_) => {
-                    if self.arbiter.is_stopping() {
-                        self.broke(Rule::Ends, "a preparation began in a stop");
-                    }
-                    self.helper = Some(self.fate(self.prepare));
-                    self.fault_before_ready |= self.prepare == Boot::Hangs && !self.ever_ready;
-                }
-                Action::KillHelper => self.helper = Some(Some((self.now, ExitStatus::Signal(9)))),
-                Action::Spawn { slot, generation } => self.spawn(slot, generation),
-                Action::Signal(slot, order) => self.order(slot, order),
-                Action::ReadSettings { candidate } => {
-                    let read = match self.file.clone() {
-                        Some(policy) => {
-                            self.policies.insert(candidate, policy.clone());
-                            Event::SettingsAccepted(policy)
-                        }
-                        None => Event::SettingsRefused,
-                    };
-                    self.reading = Some((self.now + READING, read));
-                }
-                Action::Promote(generation) => {
-                    let proved = |p: &Process| {
-                        p.generation == generation && p.ready.is_some_and(|at| self.now.since(at) >= PROOF)
-                    };
-                    if self.count(proved) == 0 {
-                        self.broke(Rule::ReadyFirst, format!("{generation} was taken over unproved"));
-                    }
-                }
-                Action::Report(report) => self.hear(&report),
-                Action::Discard(_) | Action::CloseListeners => {}
-                Action::Exit(code) => {
-                    if !self.processes.is_empty() {
-                        self.broke(Rule::Ends, "left children behind");
-                    }
-                    self.exit = Some((code, self.now));
-                }
-            }
-        }
-    }
-
-    fn fate(&self, boot: Boot) -> Option<(Moment, ExitStatus)> {
-        match boot {
-            Boot::Takes { ms } => Some((self.now + Duration::from_millis(ms), ExitStatus::Code(0))),
-            Boot::Exits { code } => Some((self.now, ExitStatus::Code(code))),
-            Boot::Flickers => Some((self.now + Duration::from_millis(2), ExitStatus::Code(1))),
-            Boot::Faults => Some((self.now, ExitStatus::Signal(11))),
-            Boot::Hangs => None,
-        }
-    }
-
-    fn spawn(&mut self, slot: Slot, generation: Generation) {
-        let live = self.count(|p| !matches!(p.told, Some((Order::Drain, _))));
-        let most = self.arbiter.most_live();
-        if live >= most {
-            self.broke(
-                Rule::Bounded,
-                format!("slot {slot} is the {}th live worker of at most {most}", live + 1),
-            );
-        }
-        let booting = self.count(|p| p.ready.is_none() && p.told.is_none());
-        let at_once = usize::from(self.arbiter.policy.boot_concurrency);
-        if booting >= at_once {
-            self.broke(Rule::Bounded, format!("{} boots at once, {at_once} allowed", booting + 1));
-        }
-        if self.processes.contains_key(&slot) {
-            self.broke(Rule::Bounded, format!("slot {slot} is taken"));
-        }
-        self.spawns.push(self.now);
-        let second = self.spawns.iter().rev().take_while(|at| self.now.since(**at) < Duration::from_secs(1));
-        let rate = second.count();
-        if rate > 60 {
-            self.broke(Rule::Boot, format!("{rate} forks within a second"));
-        }
-        if self.fork_failures > 0 {
-            self.fork_failures -= 1;
-            self.tell(Event::SpawnFailed { slot, errno: 11 });
-            return;
-        }
-        let (ready_at, dies_at) = match (self.boot, self.fate(self.boot)) {
-            (Boot::Takes { .. }, Some((at, _))) => (Some(at), None),
-            (Boot::Flickers, fate) => (Some(self.now), fate),
-            (_, fate) => (None, fate),
-        };
-        let Some(Policy { limits, .. }) = self.policies.get(&generation).cloned() else {
-            return self.broke(Rule::OneReload, format!("{generation} was forked, which nobody knows"));
-        };
-        let in_time = ready_at.is_some_and(|at| at.since(self.now) < limits.boot_timeout);
-        self.fault_before_ready |= !in_time && !self.ever_ready;
-        self.processes.insert(
-            slot,
-            Process {
-                generation,
-                limits,
-                ready_at,
-                dies_at,
-                ready: None,
-                awake: self.now,
-                wished: None,
-                silent_since: None,
-                turn: None,
-                deaf: false,
-                told: None,
-            },
-        );
-    }
-
-    fn order(&mut self, slot: Slot, order: Order) {
-        let now = self.now;
-        let quiet = self.awake_since;
-        let busy = self.busy;
-        let Some(process) = self.processes.get_mut(&slot) else {
-            self.broke(Rule::Grace, format!("{order:?} for the empty slot {slot}"));
-            return;
-        };
-        let drain = process.limits.graceful_timeout;
-        let before = process.told.replace((order, now));
-        let blocked = process.silent_since.is_some();
-        let end = |after: Duration, status| Some((now + after, status));
-        process.dies_at = process.dies_at.or(match order {
-            Order::Kill => end(Duration::ZERO, ExitStatus::Signal(9)),
-            _ if process.deaf => None,
-            Order::Abort => end(Duration::from_millis(210), ExitStatus::Code(70)),
-            Order::Quit => end(Duration::from_millis(5), ExitStatus::Code(0)),
-            Order::Drain if blocked || process.turn.is_some() || busy => end(drain, ExitStatus::Code(0)),
-            Order::Drain => end(Duration::from_millis(5), ExitStatus::Code(0)),
-        });
-        if order == Order::Kill {
-            process.dies_at = Some((now, ExitStatus::Signal(9)));
-            let grace = match before {
-                Some((Order::Drain, at)) => Some((at, drain)),
-                Some((Order::Quit | Order::Abort, at)) => Some((at, LAST_GRACE)),
-                Some((Order::Kill, _)) | None => None,
-            };
-            let asleep_since = grace.is_some_and(|(at, _)| at < quiet);
-            if !grace.is_some_and(|(at, grace)| now.since(at) >= grace || asleep_since) {
-                self.broke(Rule::Grace, format!("slot {slot} was killed without its grace, told {before:?}"));
-            }
         }
     }
 

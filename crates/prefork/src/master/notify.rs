@@ -1,0 +1,190 @@
+//! Telling the service manager how it is: systemd's protocol (sd_notify(3)) and the readiness descriptor of s6 and its kind.
+//!
+//! A message that the manager does not take at once waits for the next look; the master never does.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sendto, socket_with};
+
+use crate::ids::{Moment, Pid};
+use crate::sys;
+
+/// How many messages wait at most; a manager that takes none of them is gone.
+const WAITING: usize = 64;
+
+/// The line to the service manager. Without one, every message goes nowhere.
+#[derive(Default)]
+pub(super) struct Notify {
+    manager: Option<Manager>,
+    /// Where a newline says that the server is ready.
+    ready: Option<OwnedFd>,
+    watchdog: Option<Watchdog>,
+    reloading: bool,
+    status: String,
+}
+
+struct Manager {
+    socket: OwnedFd,
+    address: SocketAddrUnix,
+    waiting: VecDeque<String>,
+}
+
+struct Watchdog {
+    interval: Duration,
+    due: Moment,
+}
+
+/// What the environment says of the service manager.
+pub(crate) struct NotifyVariables {
+    /// `NOTIFY_SOCKET`.
+    pub(crate) socket: Option<OsString>,
+    /// `WATCHDOG_USEC`.
+    pub(crate) watchdog_usec: Option<String>,
+    /// `WATCHDOG_PID`.
+    pub(crate) watchdog_pid: Option<String>,
+}
+
+impl NotifyVariables {
+    pub(crate) fn of_this_process() -> Self {
+        Self {
+            socket: std::env::var_os("NOTIFY_SOCKET"),
+            watchdog_usec: std::env::var("WATCHDOG_USEC").ok(),
+            watchdog_pid: std::env::var("WATCHDOG_PID").ok(),
+        }
+    }
+}
+
+impl Notify {
+    pub(super) fn new(variables: NotifyVariables, ready: Option<OwnedFd>, me: Pid, now: Moment) -> Self {
+        let manager = variables.socket.and_then(|name| match Manager::at(&name) {
+            Ok(manager) => Some(manager),
+            Err(errno) => {
+                tracing::warn!("NOTIFY_SOCKET={}: cannot be used: {errno}", name.display());
+                None
+            }
+        });
+        let meant = variables.watchdog_pid.is_none_or(|pid| pid.parse() == Ok(me.0));
+        let usec = variables.watchdog_usec.and_then(|usec| usec.parse().ok()).filter(|usec| *usec > 0);
+        // Half of the time, as sd_watchdog_enabled(3) recommends.
+        let interval =
+            usec.filter(|_| meant && manager.is_some()).map(|usec| Duration::from_micros(usec) / 2);
+        let watchdog = interval.map(|interval| Watchdog { interval, due: now });
+        Self { manager, ready, watchdog, reloading: false, status: String::new() }
+    }
+
+    /// A worker serves, for the first time.
+    pub(super) fn ready(&mut self) {
+        self.send("READY=1".into());
+        if let Some(ready) = self.ready.take() {
+            let _ = rustix::io::write(&ready, b"\n"); // and the close says it once more
+        }
+    }
+
+    /// A reload begins; exactly one [`Self::reloaded`] follows.
+    pub(super) fn reloading(&mut self, now: Moment) {
+        if !self.reloading {
+            self.reloading = true;
+            let usec = Duration::from_nanos(now.as_nanos()).as_micros();
+            self.send(format!("RELOADING=1\nMONOTONIC_USEC={usec}"));
+        }
+    }
+
+    /// It has ended, well or not.
+    pub(super) fn reloaded(&mut self) {
+        if std::mem::take(&mut self.reloading) {
+            self.send("READY=1".into());
+        }
+    }
+
+    /// The server stops, whatever it was about to do.
+    pub(super) fn stopping(&mut self) {
+        self.reloaded();
+        self.send("STOPPING=1".into());
+    }
+
+    /// Another process is the service from now on.
+    pub(super) fn main_pid(&mut self, pid: Pid) {
+        self.reloaded();
+        self.send(format!("MAINPID={pid}"));
+    }
+
+    /// How it is, in a line for people; said when it has changed.
+    pub(super) fn status(&mut self, status: String) {
+        if self.manager.is_some() && self.status != status {
+            self.send(format!("STATUS={status}"));
+            self.status = status;
+        }
+    }
+
+    /// Sends what has waited, and says that the master lives if it is time to.
+    pub(super) fn keep(&mut self, now: Moment) {
+        if let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| now >= watchdog.due) {
+            watchdog.due = now + watchdog.interval;
+            self.send("WATCHDOG=1".into());
+        }
+        if let Some(manager) = &mut self.manager {
+            manager.flush();
+        }
+    }
+
+    /// When [`Self::keep`] is due.
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.watchdog.as_ref().map(|watchdog| watchdog.due)
+    }
+
+    /// Whether anybody hears it.
+    pub(super) fn is_heard(&self) -> bool {
+        self.manager.is_some()
+    }
+
+    fn send(&mut self, message: String) {
+        let Some(manager) = &mut self.manager else { return };
+        if manager.waiting.len() >= WAITING {
+            manager.waiting.pop_front();
+        }
+        manager.waiting.push_back(message);
+        manager.flush();
+    }
+}
+
+impl Manager {
+    fn at(name: &OsString) -> Result<Self, Errno> {
+        let bytes = name.as_bytes();
+        let address = match bytes.strip_prefix(b"@") {
+            Some(name) => SocketAddrUnix::new_abstract_name(name)?, // unix(7)
+            None => SocketAddrUnix::new(bytes)?,
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+        Ok(Self { socket, address, waiting: VecDeque::new() })
+    }
+
+    fn flush(&mut self) {
+        while let Some(message) = self.waiting.front() {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match sendto(&self.socket, message.as_bytes(), flags, &self.address) {
+                Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => return, // its queue is full: later
+                // A manager that cannot be reached at all is not waited for.
+                Ok(_) | Err(_) => self.waiting.pop_front(),
+            };
+        }
+    }
+}
+
+/// The descriptor on which a newline says that the server is ready (`<PREFIX>READY_FD`), unless it is one of the standard streams
+/// or not open.
+pub(crate) fn readiness_descriptor(number: Option<String>) -> Option<OwnedFd> {
+    let number = number?;
+    let taken = number.parse().ok().filter(|number| *number > 2).and_then(sys::descriptors::take);
+    if taken.is_none() {
+        tracing::warn!(
+            "READY_FD={number} is not an open descriptor above 2: nobody is told of readiness there"
+        );
+    }
+    taken
+}

@@ -1,0 +1,75 @@
+//! What the master remembers of its own history, for whoever asks how it is.
+
+use std::time::{Duration, SystemTime};
+
+use crate::arbiter::{Report, UpgradeFailure};
+use crate::ids::{Generation, Moment};
+
+use super::report::{failed, upgrade_failed};
+
+/// How the last reload or upgrade went.
+#[derive(Clone, Debug)]
+pub(super) struct LastReload {
+    pub(super) generation: Generation,
+    /// `None` if it went well.
+    pub(super) failure: Option<String>,
+    pub(super) at: SystemTime,
+    pub(super) took: Duration,
+}
+
+/// The history.
+#[derive(Default)]
+pub(super) struct Record {
+    pub(super) serves: bool,
+    pub(super) stopping: bool,
+    /// Why nobody can be booted.
+    pub(super) crash_loop: Option<String>,
+    pub(super) last_reload: Option<LastReload>,
+    pub(super) last_upgrade_failure: Option<String>,
+    /// When the reload that runs began.
+    begun: Option<Moment>,
+    /// What was wrong with the settings that were read last.
+    problems: String,
+}
+
+impl Record {
+    /// What is wrong with settings, one problem a line.
+    pub(super) fn note_problems(&mut self, problems: &str) {
+        self.problems = problems.lines().collect::<Vec<_>>().join("; ");
+    }
+
+    pub(super) fn hear(&mut self, report: &Report, now: Moment) {
+        match report {
+            Report::Started => self.serves = true,
+            Report::ReloadStarted(_) => self.begun = Some(now),
+            Report::ReloadFailed(generation, failure) => {
+                let why = match failure {
+                    crate::arbiter::Failure::Settings => std::mem::take(&mut self.problems),
+                    failure => failed(*failure),
+                };
+                self.reloaded(*generation, Some(why), now);
+            }
+            Report::ReloadOvertaken(generation) => {
+                self.reloaded(*generation, Some("its workers fail to boot; the next one began".into()), now);
+            }
+            Report::ReloadDone(generation) => self.reloaded(*generation, None, now),
+            Report::CrashLoop { failures, .. } | Report::CrashLoopEnds { failures } => {
+                self.crash_loop = Some(format!("crash loop: {failures} workers in a row failed to boot"));
+            }
+            Report::CrashLoopOver => self.crash_loop = None,
+            Report::UpgradeStarted(_) => self.last_upgrade_failure = None,
+            Report::UpgradeFailed(failure) => self.upgrade_failed(*failure),
+            Report::Leaving(_) | Report::Stopping { .. } => self.stopping = true,
+            _ => {}
+        }
+    }
+
+    fn reloaded(&mut self, generation: Generation, failure: Option<String>, now: Moment) {
+        let took = self.begun.take().map(|begun| now.since(begun)).unwrap_or_default();
+        self.last_reload = Some(LastReload { generation, failure, at: SystemTime::now(), took });
+    }
+
+    fn upgrade_failed(&mut self, failure: UpgradeFailure) {
+        self.last_upgrade_failure = Some(upgrade_failed(failure));
+    }
+}

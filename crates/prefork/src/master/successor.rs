@@ -1,0 +1,215 @@
+//! A second master on the same sockets: starting one, and being one.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::process::{PidfdFlags, getppid, pidfd_open};
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::arbiter::{Event, ExitStatus};
+use crate::ids::Pid;
+use crate::listener::{HandedListener, Listener};
+use crate::settings::start_directory;
+use crate::sys;
+
+use super::hooks::{Hook, Subject};
+use super::{Master, second, spawn};
+
+/// Where a master finds what the one before it has left it.
+pub(crate) const VARIABLE: &str = "PREFORK_SUCCESSION";
+/// The exit status of a program that could not be executed, as a shell has it.
+const NOT_FOUND: i32 = 127;
+
+/// What a master leaves to its successor.
+#[derive(Serialize, Deserialize)]
+struct Legacy {
+    /// Who left it; a variable that is older than that means nothing.
+    master: Pid,
+    listeners: Vec<HandedListener>,
+    /// Where the successor says that it serves.
+    ready: RawFd,
+}
+
+/// What this process was left by the master that started it.
+pub(crate) struct Predecessor {
+    pid: Pid,
+    /// Readable once it has gone.
+    pidfd: Option<OwnedFd>,
+    pub(crate) listeners: Vec<HandedListener>,
+    ready: Option<OwnedFd>,
+}
+
+impl Predecessor {
+    /// Takes what the environment says was left, if it was left to this process.
+    pub(crate) fn of_this_process() -> Option<Self> {
+        let text = std::env::var(VARIABLE).ok()?;
+        sys::environment::unset(VARIABLE);
+        let Legacy { master, listeners, ready } = serde_json::from_str(&text).ok()?;
+        let parent = getppid().filter(|parent| parent.as_raw_pid() == master.0)?;
+        let pidfd = pidfd_open(parent, PidfdFlags::empty()).ok();
+        Some(Self { pid: master, pidfd, listeners, ready: sys::descriptors::take(ready) })
+    }
+
+    /// Whether it still lives. A child whose parent has ended gets another one (getppid(2)).
+    pub(super) fn lives(&self) -> bool {
+        getppid().is_some_and(|parent| parent.as_raw_pid() == self.pid.0)
+    }
+
+    pub(super) fn pidfd(&self) -> Option<&OwnedFd> {
+        self.pidfd.as_ref()
+    }
+
+    /// Tells it that a worker serves.
+    pub(super) fn tell(&mut self) {
+        if let Some(ready) = self.ready.take() {
+            let _ = rustix::io::write(&ready, b"R"); // it may have gone meanwhile
+        }
+    }
+}
+
+/// A second master that was started by this one.
+pub(super) struct Successor {
+    pub(super) pid: Pid,
+    /// Where it says that it serves.
+    pub(super) ready: Option<OwnedFd>,
+}
+
+/// The program as it was called, to be found and started anew.
+pub(crate) struct Program {
+    name: OsString,
+    arguments: Vec<OsString>,
+}
+
+impl Program {
+    pub(crate) fn of_this_process() -> Self {
+        let mut words = std::env::args_os();
+        Self { name: words.next().unwrap_or_default(), arguments: words.collect() }
+    }
+
+    /// A command that starts what is at the program's path now, in the directory in which this process was started.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(self.path());
+        command.arg0(&self.name).args(&self.arguments).current_dir(start_directory());
+        command.env("PWD", start_directory());
+        command
+    }
+
+    /// Where the program is, looked up as a shell does; where this process's own file is, if it was called by a name
+    /// that leads nowhere.
+    pub(super) fn path(&self) -> PathBuf {
+        let name = PathBuf::from(&self.name);
+        if self.name.as_encoded_bytes().contains(&b'/') {
+            return start_directory().join(name);
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path).map(|folder| start_directory().join(folder).join(&name));
+        let executable =
+            |path: &PathBuf| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok() && path.is_file();
+        found.into_iter().find(executable).or_else(|| std::env::current_exe().ok()).unwrap_or(name)
+    }
+}
+
+impl<A: App> Master<A> {
+    /// Starts a second master on the same sockets.
+    pub(super) fn start_successor(&mut self) {
+        self.call(|hooks| hooks.pre_exec());
+        self.hook(Hook::PreExec, Subject::Server, Vec::new());
+        match self.fork_successor() {
+            Ok(successor) => {
+                tracing::info!("upgrade: the new master is pid {}", successor.pid);
+                self.successor = Some(successor);
+            }
+            Err(errno) => self.events.push_back(Event::SuccessorEnded(Err(errno))),
+        }
+    }
+
+    fn fork_successor(&mut self) -> Result<Successor, i32> {
+        let (reading, writing) = spawn::pipe().map_err(|error| error.raw_os_error().unwrap_or_default())?;
+        let mut reading = Some(reading);
+        let pid = self.fork(|this| {
+            reading = None; // the old master's end
+            let error = this.become_successor(&writing);
+            tracing::error!("upgrade: {} cannot be executed: {error}", this.program.path().display());
+            NOT_FOUND
+        })?;
+        Ok(Successor { pid, ready: reading })
+    }
+
+    /// Executes the program on disk, in a fresh child; gives what went wrong.
+    fn become_successor(&self, ready: &OwnedFd) -> io::Error {
+        let listeners = self.listeners.iter().map(Listener::hand_over).collect();
+        let legacy = Legacy { master: self.pid, listeners, ready: ready.as_raw_fd() };
+        let mut kept: Vec<BorrowedFd<'_>> = self.listeners.iter().map(AsFd::as_fd).collect();
+        kept.push(ready.as_fd());
+        for descriptor in kept {
+            if let Err(error) = sys::descriptors::set_close_on_exec(descriptor, false) {
+                return error;
+            }
+        }
+        let text = match serde_json::to_string(&legacy) {
+            Ok(text) => text,
+            Err(error) => return error.into(),
+        };
+        let mut command = self.program.command();
+        command.env(VARIABLE, text);
+        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            command.env_remove(name); // what was handed to us is handed on by our own way
+        }
+        if std::env::var_os("WATCHDOG_PID").is_some() {
+            command.env("WATCHDOG_PID", std::process::id().to_string());
+        }
+        // Signals stay blocked until the new master reads them: none is lost, and none ends it too early.
+        command.exec()
+    }
+
+    /// Reads whether the second master serves.
+    pub(super) fn hear_successor(&mut self) {
+        let Some(successor) = &mut self.successor else { return };
+        let Some(ready) = &successor.ready else { return };
+        match rustix::io::read(ready, &mut [0; 8][..]) {
+            Ok(0) => successor.ready = None,
+            Ok(_) => {
+                successor.ready = None;
+                self.events.push_back(Event::SuccessorServes);
+            }
+            Err(_) => {} // nothing yet
+        }
+    }
+
+    /// A child that was the second master has ended; says whether it was.
+    pub(super) fn successor_ended(&mut self, pid: Pid, status: ExitStatus) -> bool {
+        if self.successor.take_if(|successor| successor.pid == pid).is_none() {
+            return false;
+        }
+        self.events.push_back(Event::SuccessorEnded(Ok(status)));
+        true
+    }
+
+    /// Notices that the master that started this one has gone: what was shared is this one's alone from then on.
+    pub(super) fn look_for_the_predecessor(&mut self) {
+        if self.predecessor.take_if(|predecessor| !predecessor.lives()).is_none() {
+            return;
+        }
+        tracing::info!("the master before this one has gone; this one is the server now");
+        let Some(path) = self.settings().and_then(|settings| settings.process.pidfile.clone()) else {
+            return;
+        };
+        let path = std::path::absolute(&path).unwrap_or(path);
+        if let Some(pidfile) = &mut self.pidfile
+            && pidfile.path() == second(&path)
+            && let Err(error) = pidfile.rename(&path)
+        {
+            tracing::warn!("the pidfile cannot be renamed to {}: {error}", path.display());
+        }
+    }
+
+    /// Whether another master accepts from the same sockets.
+    pub(super) fn shares_its_sockets(&self) -> bool {
+        self.successor.is_some() || self.predecessor.as_ref().is_some_and(Predecessor::lives)
+    }
+}
