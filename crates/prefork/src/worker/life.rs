@@ -53,6 +53,11 @@ impl Life {
         self.0.borrow().phase >= Phase::Aborting
     }
 
+    /// Whether nothing more may begin.
+    pub(super) fn is_cut(&self) -> bool {
+        self.0.borrow().phase >= Phase::Cut
+    }
+
     /// Whether the whole pool ends.
     pub(super) fn is_stopping(&self) -> bool {
         self.0.borrow().stopping
