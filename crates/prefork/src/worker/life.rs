@@ -56,6 +56,11 @@ impl Life {
         self.0.borrow().phase >= Phase::Aborting
     }
 
+    /// Whether nothing more may begin.
+    pub(super) fn is_cut(&self) -> bool {
+        self.0.borrow().phase >= Phase::Cut
+    }
+
     /// Which listeners this worker has to empty before it leaves.
     pub(super) fn left(&self) -> Left {
         self.0.borrow().left

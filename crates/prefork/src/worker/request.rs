@@ -120,6 +120,9 @@ impl<A: App> Handling<A> {
             () = self.life.cut() => return Err(never_begun()),
             permit = self.turn.take() => permit,
         };
+        if self.life.is_cut() {
+            return Err(never_begun()); // the turn may come before the news, which another thread brings to one after another
+        }
         held.runs(self.turn.is_single());
         socket.runs();
         self.recycling.count();
