@@ -94,6 +94,7 @@
 //! |---|---|
 //! | `arbiter` | decides: what happened, and when, in; what is to be done, out. Pure |
 //! | `master` | does: waits, forks, signals, reaps, reports |
+//! | [`control`] | the control socket: what an operator's programs may ask of a running master |
 //! | `scoreboard` | shows what each worker is doing, in shared memory without a lock |
 //! | `listener` | binds |
 //! | `worker` | the life of a worker: its turn, its drain, its second thread |
@@ -103,6 +104,7 @@
 
 mod app;
 mod arbiter;
+pub mod control;
 mod http;
 mod ids;
 mod listener;

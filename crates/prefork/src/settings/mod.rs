@@ -3,6 +3,7 @@
 //! A key's documentation, default, flag and reading stand at its field; see the `settings` crate for what comes of it.
 
 mod address;
+mod control;
 mod identity;
 mod workers;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use settings::{Seconds, Section};
 
 pub use address::Address;
+pub use control::Control;
 pub use identity::{Assignment, GroupName, Identity, UserName};
 pub use workers::{Surge, WorkerClass, WorkerCount, Workers};
 
@@ -76,12 +78,21 @@ pub struct Settings {
     pub bodies: Bodies,
     /// As whom workers run, and in which environment.
     pub identity: Identity,
+    /// Where operators' programs talk to the master.
+    pub control: Control,
 }
 
 impl Settings {
     /// All sections, for a `settings::Program`.
-    pub fn sections(&mut self) -> [&mut dyn Section; 5] {
-        [&mut self.sockets, &mut self.workers, &mut self.timeouts, &mut self.bodies, &mut self.identity]
+    pub fn sections(&mut self) -> [&mut dyn Section; 6] {
+        [
+            &mut self.sockets,
+            &mut self.workers,
+            &mut self.timeouts,
+            &mut self.bodies,
+            &mut self.identity,
+            &mut self.control,
+        ]
     }
 
     /// What the arbiter has to know.
