@@ -110,7 +110,8 @@ impl Connection {
                 Err(Rejected { id, refusal }) => self.refuse(id.as_ref(), refusal, now),
             },
             Line::TooLong => {
-                let message = format!("the line has more than {LONGEST_REQUEST} bytes: no request is that long");
+                let message =
+                    format!("the line has more than {LONGEST_REQUEST} bytes: no request is that long");
                 self.refuse(None, Refusal::new(Code::BadRequest, message), now);
                 if let Phase::Writing(outbox) = &mut self.phase {
                     outbox.last = true;

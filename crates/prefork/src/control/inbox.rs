@@ -4,7 +4,8 @@ use bytes::BytesMut;
 
 use super::LONGEST_REQUEST;
 
-/// Bytes, cut into lines. Whoever adds a piece only while there is no line keeps it below [`LONGEST_REQUEST`] and one piece.
+/// Bytes, cut into lines. Whoever adds a piece only while there is no line keeps it within [`LONGEST_REQUEST`] and that
+/// piece.
 #[derive(Default)]
 pub(super) struct Inbox {
     bytes: BytesMut,

@@ -11,13 +11,13 @@
 //! ```
 //!
 //! [`Command`] has the commands and their members. A member that a command does not know is an error, so that a typing
-//! mistake changes nothing; of an answer, clients pass over what they do not know. An `id`, a text or a number, comes back with
-//! the answer. A client may send several requests at once; they are carried out and answered one after the other. A command
-//! that takes its time, as `reload`, is answered when it is done.
+//! mistake changes nothing; of an answer, clients pass over what they do not know. An `id`, a text or a number, comes back
+//! with the answer. A client may send several requests at once; they are carried out and answered one after the other. A
+//! command that takes its time, as `reload`, is answered when it is done. [`Code`] has the words for what went wrong.
 //!
-//! The server serves root and the user that it runs as, by what the kernel says of the peer (SO_PEERCRED, unix(7)). It closes
-//! a connection that has sent no whole request for ten seconds, or not read its answer for as long; and when more than
-//! 32 are open, the one that has been silent longest.
+//! The server serves root and the user that it runs as, by what the kernel says of the peer (SO_PEERCRED, unix(7)). It
+//! closes a connection that has sent no whole request for ten seconds, or not read its answer for as long; and when more
+//! than 32 are open, the one that has been silent longest.
 //!
 //! ```
 //! use prefork::control::{Answer, Command, Request, Scaled};

@@ -40,15 +40,15 @@ pub(crate) struct Access {
 
 /// A control socket and its connections.
 ///
-/// It is made for a loop that must never stand still. Nothing in it blocks; a call does a bounded amount of work and keeps
-/// the rest for the next; what it holds for all clients together is bounded. [`sources`](Self::sources) and
-/// [`next_deadline`](Self::next_deadline) tell when to call [`hear`](Self::hear), which may be called at any other time too.
+/// It is made for a loop that must never stand still. Nothing in it blocks; a call does a bounded amount of work and
+/// keeps the rest for the next; what it holds for all clients together is bounded. [`sources`](Self::sources) and
+/// [`next_deadline`](Self::next_deadline) tell when to call [`hear`](Self::hear), which may be called at any other time.
 ///
-/// A client that says nothing, or reads nothing, occupies one of 32 places for ten seconds at most. If all are taken, a new
-/// client gets the place of the one that has been silent longest, and not of one whose command runs: so stalled clients
-/// cannot keep an operator out.
+/// A client that says nothing, or reads nothing, occupies one of 32 places for ten seconds at most. If all are taken, a
+/// new client gets the place of the one that has been silent longest, of one whose command runs only if all do: stalled
+/// clients cannot keep an operator out.
 pub(crate) struct Control {
-    /// Before `listener`, as fields are dropped in this order: while a socket is open, its file's inode is no other file's.
+    /// Before `listener`, as fields are dropped in order: while a socket is open, its file's inode is no other file's.
     file: SocketFile,
     listener: OwnedFd,
     served: Vec<Uid>,
@@ -85,8 +85,8 @@ pub(crate) struct Asked {
 }
 
 impl Control {
-    /// Listens at a path. The file is removed when this is dropped, by the process that has made it: a child of a fork only
-    /// closes its descriptors.
+    /// Listens at a path. The file is removed when this is dropped, in the process that has made it: a child of a fork
+    /// only closes its descriptors.
     ///
     /// # Errors
     /// The path cannot be used; nothing was changed there.
@@ -189,7 +189,8 @@ impl Control {
                     peer.uid
                 );
             }
-            let message = format!("uid {} may not use this control socket; root and the server's user may", peer.uid);
+            let message =
+                format!("uid {} may not use this control socket; root and the server's user may", peer.uid);
             return say_and_close(socket, None, Refusal::new(Code::Denied, message));
         }
         let mut connection = Connection::new(socket, peer, now);

@@ -19,7 +19,10 @@ const BACKLOG: i32 = 64;
 #[non_exhaustive]
 pub enum BindError {
     /// Its directory does not exist.
-    #[error("server.control_socket: {}: there is no directory {}; make it, or give another path", path.display(), directory.display())]
+    #[error(
+        "server.control_socket: {}: there is no directory {}; make it, or give another path",
+        path.display(), directory.display()
+    )]
     NoDirectory {
         /// The socket's path.
         path: PathBuf,
@@ -28,7 +31,8 @@ pub enum BindError {
     },
     /// The path does not fit into a socket's address.
     #[error(
-        "server.control_socket: {}: the path has {length} bytes, and a socket's can have {LONGEST_PATH}; give a shorter one, as one relative to the working directory",
+        "server.control_socket: {}: the path has {length} bytes, and a socket's can have {LONGEST_PATH}; give a shorter \
+         one, as one relative to the working directory",
         path.display()
     )]
     TooLong {
@@ -38,7 +42,10 @@ pub enum BindError {
         length: usize,
     },
     /// Something that is no socket has the name.
-    #[error("server.control_socket: {}: a file that is no socket has this name; remove it, or give another path", .0.display())]
+    #[error(
+        "server.control_socket: {}: a file that is no socket has this name; remove it, or give another path",
+        .0.display()
+    )]
     NotASocket(PathBuf),
     /// Somebody listens there.
     #[error("server.control_socket: {}: another server answers there; stop it, or give another path", .0.display())]
@@ -114,7 +121,8 @@ pub(super) fn bind(
     let file = SocketFile { path: absolute.clone(), identity, maker: process::id() };
     // Until listen(2) every connect(2) is refused, whatever the umask has made of the mode: nobody slips in before this.
     if let Some((uid, gid)) = owner {
-        lchown(path, Some(uid.as_raw()), Some(gid.as_raw())).map_err(at("it cannot be given to its owner"))?;
+        lchown(path, Some(uid.as_raw()), Some(gid.as_raw()))
+            .map_err(at("it cannot be given to its owner"))?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(at("its mode cannot be set"))?;
     socket.listen(BACKLOG).map_err(at("it cannot be listened on"))?;

@@ -78,7 +78,7 @@ pub struct Settings {
     pub bodies: Bodies,
     /// As whom workers run, and in which environment.
     pub identity: Identity,
-    /// Where operators' programs talk to the master.
+    /// Where an operator's programs talk to the master.
     pub control: Control,
 }
 

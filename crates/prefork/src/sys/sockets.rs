@@ -44,7 +44,13 @@ pub(crate) fn peer_credentials(socket: impl AsFd) -> io::Result<libc::ucred> {
     // SAFETY: the descriptor is open for the length of the call, which writes at most `size` bytes of a struct of integers.
     let failed = unsafe {
         let value = (&raw mut found).cast();
-        libc::getsockopt(socket.as_fd().as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, value, &raw mut size)
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            value,
+            &raw mut size,
+        )
     };
     if failed == 0 { Ok(found) } else { Err(io::Error::last_os_error()) }
 }

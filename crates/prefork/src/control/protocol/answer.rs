@@ -8,6 +8,9 @@ use super::{RequestId, VERSION};
 /// How many bytes an answer may have, with its line end.
 pub const LONGEST_ANSWER: usize = 1 << 20;
 
+/// How many bytes of a refusal's message are sent: at six bytes for a control character, it fits into an answer.
+const LONGEST_MESSAGE: usize = 65_536;
+
 /// Why a request was not carried out, in a word that programs may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -92,21 +95,28 @@ impl Answer {
         Ok(Self { id, outcome })
     }
 
-    /// The line of an answer, with its end. A result that is too long, or that JSON cannot say, becomes a refusal that says so.
+    /// The line of an answer, with its end. A result that is too long, or that JSON cannot say, becomes a refusal that
+    /// says so.
     pub(crate) fn line<T: Serialize>(id: Option<&RequestId>, outcome: &Result<T, Refusal>) -> Vec<u8> {
         let line = match outcome {
-            Ok(result) => Line { v: VERSION, id, ok: true, result: Some(result), error: None::<()> }.to_bytes(),
+            Ok(result) => {
+                Line { v: VERSION, id, ok: true, result: Some(result), error: None::<()> }.to_bytes()
+            }
             Err(refusal) => return Self::refusal_line(id, refusal),
         };
         let problem = match line {
             Ok(line) if line.len() <= LONGEST_ANSWER => return line,
-            Ok(line) => format!("the answer has {} bytes; more than {LONGEST_ANSWER} are not sent", line.len()),
+            Ok(line) => {
+                format!("the answer has {} bytes; more than {LONGEST_ANSWER} are not sent", line.len())
+            }
             Err(error) => format!("the answer cannot be written: {error}"),
         };
         Self::refusal_line(id, &Refusal::new(Code::Failed, problem))
     }
 
     fn refusal_line(id: Option<&RequestId>, refusal: &Refusal) -> Vec<u8> {
+        let message = refusal.message.get(..refusal.message.floor_char_boundary(LONGEST_MESSAGE));
+        let refusal = Refusal::new(refusal.code, message.unwrap_or_default());
         let line = Line { v: VERSION, id, ok: false, result: None::<()>, error: Some(refusal) };
         line.to_bytes().expect("a refusal has only members that JSON can say")
     }
@@ -169,7 +179,9 @@ mod tests {
     #[test]
     fn another_version_is_told_from_rubbish() {
         assert_eq!(Answer::read(br#"{"v": 2, "changed": []}"#), Err(Misread::Version(2)));
-        for line in ["", "HTTP/1.1 400", "{}", r#"{"v": 1, "ok": true}"#, r#"{"v": 1, "ok": false, "result": {}}"#] {
+        for line in
+            ["", "HTTP/1.1 400", "{}", r#"{"v": 1, "ok": true}"#, r#"{"v": 1, "ok": false, "result": {}}"#]
+        {
             assert!(matches!(Answer::read(line.as_bytes()), Err(Misread::Rubbish(_))), "{line}");
         }
     }
@@ -180,5 +192,12 @@ mod tests {
         let refusal = Answer::read(&line).expect("an answer").outcome.expect_err("too long");
         assert_eq!(refusal.code, Code::Failed);
         assert!(refusal.message.contains("1048576"), "{refusal}");
+    }
+
+    #[test]
+    fn a_refusal_is_cut_to_what_can_be_sent() {
+        let endless = Err::<(), _>(Refusal::new(Code::Refused, "\0é".repeat(LONGEST_ANSWER)));
+        let line = Answer::line(Some(&RequestId::Text("\0".repeat(10_000))), &endless);
+        assert!(line.len() < LONGEST_ANSWER && Answer::read(&line).is_ok());
     }
 }

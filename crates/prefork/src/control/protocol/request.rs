@@ -33,7 +33,7 @@ pub enum Command {
     },
     /// New log files, as SIGUSR1; answered with an empty object.
     Reopen,
-    /// The end, as SIGTERM. It may be answered with an empty object; the connection ends with the server.
+    /// The end, as SIGTERM. The connection ends with the server; an empty object may be the last thing that it says.
     Stop {
         /// Whether what runs is cut, as by SIGINT.
         quick: bool,
@@ -223,7 +223,8 @@ mod tests {
 
     #[test]
     fn the_id_comes_back_even_if_the_rest_is_wrong() {
-        let rejected = Request::read(br#"{"v": 1, "command": "nothing", "id": "mine"}"#).expect_err("nothing");
+        let rejected =
+            Request::read(br#"{"v": 1, "command": "nothing", "id": "mine"}"#).expect_err("nothing");
         assert_eq!(rejected.id, Some(RequestId::Text("mine".into())));
     }
 }

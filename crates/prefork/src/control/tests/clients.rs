@@ -15,7 +15,10 @@ fn a_request_is_answered_with_its_id_and_the_next_one_follows() {
     client.send("{\"v\":1,\"command\":\"scale\",\"workers\":5,\"id\":\"a\"}\n");
     let asked = stage.settle();
     let scale = Command::Scale { workers: 5 };
-    assert_eq!(asked.iter().map(|asked| asked.command.clone()).collect::<Vec<_>>(), std::slice::from_ref(&scale));
+    assert_eq!(
+        asked.iter().map(|asked| asked.command.clone()).collect::<Vec<_>>(),
+        std::slice::from_ref(&scale)
+    );
     let peer = asked[0].peer;
     assert_eq!((peer.pid.0, peer.uid), (std::process::id().cast_signed(), Uid::current()));
     assert_eq!(client.hear().lines, [json!({"v": 1, "id": "a", "ok": true, "result": echo(&scale)})]);

@@ -64,9 +64,10 @@ fn even_running_commands_cannot_keep_an_operator_out() {
     let mut operator = stage.client();
     operator.ask("stop");
     let asked = stage.settle_unanswered();
-    assert_eq!(asked.iter().map(|asked| asked.command.clone()).collect::<Vec<_>>(), [Command::Stop {
-        quick: false
-    }]);
+    assert_eq!(
+        asked.iter().map(|asked| asked.command.clone()).collect::<Vec<_>>(),
+        [Command::Stop { quick: false }]
+    );
     assert_eq!(waiting[0].refusal(), ("busy".into(), true), "the one that waits longest has to go");
 }
 

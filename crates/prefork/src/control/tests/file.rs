@@ -42,7 +42,8 @@ fn the_file_belongs_to_its_owner() {
     } else {
         (Uid::current(), Gid::current())
     };
-    let _control = Control::bind(&path, Access { owner: Some((uid, gid)), ..access(0o600) }).expect("it can be bound");
+    let _control =
+        Control::bind(&path, Access { owner: Some((uid, gid)), ..access(0o600) }).expect("it can be bound");
     let found = fs::symlink_metadata(&path).expect("the file is there");
     assert_eq!((found.uid(), found.gid()), (uid.as_raw(), gid.as_raw()));
 }
