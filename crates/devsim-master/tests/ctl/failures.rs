@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::fake::{Ended, Fake, ctl_in, program};
 
@@ -81,8 +82,10 @@ fn wrong_usage_is_2() {
 #[test]
 fn nobody_on_the_socket_is_3_and_names_it() {
     let directory = tempfile::tempdir().expect("a directory");
-    let stale = directory.path().join("stale.sock");
-    drop(UnixListener::bind(&stale).expect("it can be bound"));
+    // As what a killed server leaves behind: there is a socket, and nobody listens.
+    let stale = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+    let name = SockAddr::unix(directory.path().join("stale.sock")).expect("a name");
+    stale.bind(&name).expect("it can be bound");
     fs::write(directory.path().join("file"), "").expect("it can be written");
     for name in ["missing.sock", "stale.sock", "file", "no/such/place.sock"] {
         let ended = ctl_in(directory.path(), &["--socket", name, "status"], &[]);

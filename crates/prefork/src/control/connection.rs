@@ -75,13 +75,13 @@ impl Connection {
                 Ok(count) => {
                     outbox.sent += count;
                     self.since = now;
-                    match outbox {
-                        Outbox { last: true, .. } if outbox.rest().is_empty() => Step::Over,
-                        _ if outbox.rest().is_empty() => {
+                    match (outbox.rest().is_empty(), outbox.last) {
+                        (false, _) => Step::Done,
+                        (true, true) => Step::Over,
+                        (true, false) => {
                             self.phase = Phase::Reading;
                             Step::Done
                         }
-                        _ => Step::Done,
                     }
                 }
                 Err(errno) => stopped_by(errno),

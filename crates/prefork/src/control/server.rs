@@ -207,7 +207,9 @@ impl Control {
     fn make_room(&mut self) {
         let worths = self.connections.iter().map(Connection::worth).enumerate();
         if let Some((index, _)) = worths.min_by_key(|(_, worth)| *worth) {
-            let message = format!("closed, as more than {MOST_CONNECTIONS} control connections are open");
+            let message = format!(
+                "closed, as more than {MOST_CONNECTIONS} control connections are open; a command that runs goes on"
+            );
             self.connections.swap_remove(index).dismiss(Refusal::new(Code::Busy, message));
         }
     }

@@ -62,19 +62,21 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// The next line; `None` if the connection has ended.
+    /// The next line, without its end; `None` if the connection has ended. What came with it is dropped: a server says one
+    /// line to one request.
     fn line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut line = Vec::new();
         let mut piece = [0; 65_536];
-        while line.last() != Some(&b'\n') {
-            if line.len() > LONGEST_ANSWER {
-                return Err(
-                    self.misread(Misread::Rubbish(format!("it has more than {LONGEST_ANSWER} bytes")))
-                );
-            }
+        while line.len() <= LONGEST_ANSWER {
             match self.read(&mut piece) {
                 Ok(0) => return Ok(None),
-                Ok(count) => line.extend_from_slice(piece.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    let piece = piece.get(..count).unwrap_or_default();
+                    line.extend(piece.iter().take_while(|byte| **byte != b'\n'));
+                    if piece.contains(&b'\n') {
+                        return Ok(Some(line));
+                    }
+                }
                 Err(error) => match (error.kind(), self.timeout) {
                     (ErrorKind::Interrupted, _) => {}
                     (ErrorKind::ConnectionReset, _) => return Ok(None),
@@ -85,7 +87,7 @@ impl<'a> Connection<'a> {
                 },
             }
         }
-        Ok(Some(line))
+        Err(self.misread(Misread::Rubbish(format!("it has more than {LONGEST_ANSWER} bytes"))))
     }
 
     /// Reads, until the whole time is over at the latest.

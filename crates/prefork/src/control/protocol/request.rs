@@ -107,7 +107,8 @@ impl Request {
 
 fn read(line: &[u8], id: &mut Option<RequestId>) -> Result<Command, Refusal> {
     let members = serde_json::from_slice(line).map_err(|error| {
-        bad_request(format!("the line is no JSON object: {error}; a request is as {{\"v\": {VERSION}, \"command\": \"status\"}}"))
+        let example = format!(r#"{{"v": {VERSION}, "command": "status"}}"#);
+        bad_request(format!("the line is no JSON object: {error}; a request is one, as {example}"))
     })?;
     let mut members = Members(members);
     *id = members.optional("id")?;
