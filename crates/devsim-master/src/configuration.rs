@@ -7,10 +7,13 @@ use settings::{Configuration, Origin, Report, Section};
 
 /// Every section.
 #[derive(Default)]
-pub(crate) struct DevSimConfiguration {
-    pub(crate) server: prefork::Settings,
-    pub(crate) logging: logging::Settings,
-    pub(crate) app: devsim_app::Settings,
+pub struct DevSimConfiguration {
+    /// The supervisor.
+    pub server: prefork::Settings,
+    /// Its log.
+    pub logging: logging::Settings,
+    /// The application.
+    pub app: devsim_app::Settings,
 }
 
 impl Configuration for DevSimConfiguration {

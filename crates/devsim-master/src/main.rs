@@ -1,25 +1,12 @@
 //! `devsim-master -c devsim.toml`: the DevSim application in a pool of pre-forked workers.
 
-mod configuration;
-
 use std::net::SocketAddr;
 use std::process::{ExitCode, Termination};
 
 use devsim_app::DevSim;
+use devsim_master::{DevSimConfiguration, PROGRAM};
 use prefork::{Revision, Server};
-use settings::{Configuration, Program, Report, Started};
-
-use configuration::DevSimConfiguration;
-
-const PROGRAM: Program = Program {
-    default_file: Some("devsim.toml"),
-    ..Program::new(
-        "devsim-master",
-        "Serves the DevSim application from a pool of pre-forked workers",
-        env!("CARGO_PKG_VERSION"),
-        "DEVSIM_",
-    )
-};
+use settings::{Configuration, Report, Started};
 
 fn main() -> ExitCode {
     let Started { configuration, report, source } = match PROGRAM.start::<DevSimConfiguration>() {

@@ -94,6 +94,7 @@
 //! |---|---|
 //! | `arbiter` | decides: what happened, and when, in; what is to be done, out. Pure |
 //! | `master` | does: waits, forks, signals, reaps, reports |
+//! | [`control`] | the control socket: what an operator's programs may ask of a running master |
 //! | `scoreboard` | shows what each worker is doing, in shared memory without a lock |
 //! | `listener` | binds |
 //! | `worker` | the life of a worker: its turn, its drain, its second thread |
@@ -103,6 +104,7 @@
 
 mod app;
 mod arbiter;
+pub mod control;
 mod hooks;
 mod http;
 mod ids;
@@ -111,6 +113,7 @@ mod master;
 mod scoreboard;
 mod server;
 pub mod settings;
+mod socket_file;
 mod sys;
 mod worker;
 
@@ -121,6 +124,7 @@ pub use listener::BindError;
 pub use master::{PidfileError, SetupError};
 pub use server::{Error, Outcome, Ready, Revision, Server};
 pub use settings::Settings;
+pub use socket_file::SocketFileError;
 pub use worker::Draining;
 
 pub use self::http::Body;

@@ -2,7 +2,6 @@
 
 mod activation;
 mod tcp;
-mod unix;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use socket2::{SockAddr, Socket};
 
 use crate::settings::{Address, Identity, Sockets};
+use crate::socket_file::{Look, SocketFile, SocketFileError, listen_at};
 use crate::sys::descriptors::take;
 use crate::sys::sockets::set_defer_accept;
 
 pub(crate) use activation::Activation;
-pub(crate) use unix::SocketFile;
 
 /// How many addresses there may be: each has a place in the scoreboard.
 pub(crate) const MOST_LISTENERS: usize = 64;
@@ -78,6 +77,9 @@ pub enum BindError {
     /// Somebody listens there already.
     #[error("server.bind: {0} is in use: another server listens there; stop it, or bind another address")]
     InUse(String),
+    /// A Unix socket cannot be made.
+    #[error("server.bind: unix:{0}")]
+    Unix(SocketFileError),
     /// A descriptor that was to be handed over is not there, or is no listening socket.
     #[error(
         "server.bind: {address} is not a listening stream socket: {why}; see LISTEN_FDS, or give another address"
@@ -167,7 +169,14 @@ pub(crate) fn inherit(
 fn bind(address: &Address, sockets: &Sockets, identity: &Identity) -> Result<Listener, BindError> {
     let bound = match address {
         Address::Tcp { host, port } => tcp::bind(host, *port, sockets).map(|socket| (socket, None)),
-        Address::Unix(path) => unix::bind(path, sockets.backlog, identity).map(|(s, file)| (s, Some(file))),
+        Address::Unix(path) => {
+            let look = Look { mode: None, owner: identity.owner() };
+            match listen_at(path, look, backlog(sockets)) {
+                Ok((socket, file)) => Ok((socket, Some(file))),
+                Err(SocketFileError::InUse(_)) => return Err(BindError::InUse(address.to_string())),
+                Err(error) => return Err(BindError::Unix(error)),
+            }
+        }
         Address::Descriptor(number) => return activation::take(*number, sockets),
     };
     match bound.and_then(|(socket, file)| Listener::new(socket, address.clone(), false, file, sockets)) {

@@ -3,6 +3,7 @@
 //! A key's documentation, default, flag and reading stand at its field; see the `settings` crate for what comes of it.
 
 mod address;
+mod control;
 mod hooks;
 mod identity;
 mod process;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use settings::{Seconds, Section, start_directory};
 
 pub use address::Address;
+pub use control::Control;
 pub use hooks::{HookCommand, HookCommands};
 pub use identity::{Assignment, GroupName, Identity, UserName};
 pub use process::{DirectoryError, Process};
@@ -93,11 +95,13 @@ pub struct Settings {
     pub process: Process,
     /// What runs at the steps of the server's life.
     pub hooks: HookCommands,
+    /// Where an operator's programs talk to the master.
+    pub control: Control,
 }
 
 impl Settings {
     /// All sections, for a `settings::Program`.
-    pub fn sections(&mut self) -> [&mut dyn Section; 7] {
+    pub fn sections(&mut self) -> [&mut dyn Section; 8] {
         [
             &mut self.sockets,
             &mut self.workers,
@@ -106,6 +110,7 @@ impl Settings {
             &mut self.identity,
             &mut self.process,
             &mut self.hooks,
+            &mut self.control,
         ]
     }
 

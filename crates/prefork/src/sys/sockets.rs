@@ -49,6 +49,28 @@ pub(crate) fn receive(socket: &Socket, buffer: &mut ReadBuf<'_>) -> io::Result<u
     Ok(count)
 }
 
+/// Who connected at the other end of a Unix socket (unix(7), SO_PEERCRED). rustix offers this too, as a pid that is never
+/// 0; that of a process outside of our pid namespace is 0 (pid_namespaces(7)).
+///
+/// # Errors
+/// What getsockopt(2) says.
+pub(crate) fn peer_credentials(socket: impl AsFd) -> io::Result<libc::ucred> {
+    let mut found = libc::ucred { pid: 0, uid: libc::uid_t::MAX, gid: libc::gid_t::MAX };
+    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the descriptor is open for the length of the call, which writes at most `size` bytes of a struct of integers.
+    let failed = unsafe {
+        let value = (&raw mut found).cast();
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            value,
+            &raw mut size,
+        )
+    };
+    if failed == 0 { Ok(found) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Registers a listener with the event loop.
 ///
 /// # Errors
