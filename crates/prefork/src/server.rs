@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 
+use ::settings::Described;
+
 use crate::app::App;
 use crate::arbiter::EXIT_STOPPED;
 use crate::hooks::Hooks;
@@ -26,12 +28,20 @@ pub struct Revision<A> {
     pub(crate) settings: Settings,
     pub(crate) app: A,
     pub(crate) adopt: Option<Box<dyn Fn()>>,
+    pub(crate) shown: Vec<Described>,
 }
 
 impl<A> Revision<A> {
     /// These settings, and the application that goes with them.
     pub fn new(settings: Settings, app: A) -> Self {
-        Self { settings, app, adopt: None }
+        Self { settings, app, adopt: None, shown: Vec::new() }
+    }
+
+    /// All keys as they are in use, for whoever asks at the control socket; see [`describe`](::settings::describe).
+    #[must_use]
+    pub fn shown_as(mut self, keys: Vec<Described>) -> Self {
+        self.shown = keys;
+        self
     }
 
     /// What else a process does to go by it, as changing the level of its log: called in each child of this generation, and
@@ -64,6 +74,8 @@ impl Server {
             when_serving: None,
             hooks: None,
             prefix: "PREFORK_",
+            version: env!("CARGO_PKG_VERSION"),
+            shown: Vec::new(),
         }
     }
 }
@@ -76,9 +88,25 @@ pub struct Ready<A: App> {
     when_serving: Option<WhenServing>,
     hooks: Option<Arc<dyn Hooks>>,
     prefix: &'static str,
+    version: &'static str,
+    shown: Vec<Described>,
 }
 
 impl<A: App> Ready<A> {
+    /// The program's version, for whoever asks at the control socket.
+    #[must_use]
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// All keys as they are in use, for whoever asks at the control socket; see [`describe`](::settings::describe).
+    #[must_use]
+    pub fn shown_as(mut self, keys: Vec<Described>) -> Self {
+        self.shown = keys;
+        self
+    }
+
     /// What the program does at each step of the server's life.
     #[must_use]
     pub fn hooks(mut self, hooks: impl Hooks) -> Self {
@@ -147,7 +175,8 @@ impl<A: App> Ready<A> {
         }
         let ready = readiness_descriptor(std::env::var(format!("{}READY_FD", self.prefix)).ok());
         let master = Master::new(Beginning {
-            revision: Revision::new(self.settings, self.app),
+            revision: Revision::new(self.settings, self.app).shown_as(self.shown),
+            version: self.version,
             reload: self.reload,
             when_serving: self.when_serving,
             hooks: self.hooks,

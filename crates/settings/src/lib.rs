@@ -61,7 +61,7 @@ pub use choice::Choice;
 pub use configuration::{Configuration, Started};
 pub use directory::start_directory;
 pub use key::{Attribute, Key};
-pub use print::print_config;
+pub use print::{Described, describe, print_config};
 pub use program::{Command, EarlyExit, Mode, Program};
 pub use report::{Origin, Place, Problem, Problems, Report};
 pub use section::{Section, Slot};

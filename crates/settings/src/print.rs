@@ -31,6 +31,35 @@ pub fn print_config(sections: &[&mut dyn Section], report: &Report) -> String {
     blocks.join("\n")
 }
 
+/// A key as it is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Section and name, as `server.workers`.
+    pub key: String,
+    /// Its value in TOML; an empty string where it has none.
+    pub value: String,
+    /// The layer that won, as `devsim.toml:3`, `--workers` or `default`.
+    pub origin: String,
+}
+
+/// All keys as they are in use, by section.
+///
+/// # Panics
+/// As [`print_config`].
+pub fn describe(sections: &[&mut dyn Section], report: &Report) -> Vec<Described> {
+    let catalog = Catalog::new(sections);
+    let slots: Vec<_> = sections.iter().map(|section| section.slots()).collect();
+    let described = catalog.iter().map(|(_, entry)| {
+        let (value, _) = slots[entry.holder][entry.slot].shown();
+        let origin = match report.origin(entry.key.section, &entry.key.name) {
+            Origin::Default => "default".to_owned(),
+            other => other.to_string(),
+        };
+        Described { key: entry.key.path(), value, origin }
+    });
+    described.collect()
+}
+
 /// The layer in a comment, which must not end before the line does.
 fn layer(origin: &Origin) -> String {
     let text = match origin {

@@ -1,5 +1,6 @@
 //! The master: turns the world into events and actions into system calls. It decides nothing.
 
+mod control;
 mod doors;
 mod hooks;
 mod notify;
@@ -8,6 +9,7 @@ mod reap;
 mod record;
 mod report;
 mod spawn;
+mod status;
 mod successor;
 mod wait;
 
@@ -17,16 +19,19 @@ use std::sync::Arc;
 
 use nix::sys::signalfd::SignalFd;
 
+use ::settings::Described;
+
 use crate::app::App;
 use crate::arbiter::{Action, Arbiter, Event};
 use crate::hooks::Hooks;
 use crate::ids::{Generation, Moment, Pid, Slot};
 use crate::listener::{Listener, ListenerId};
-use crate::scoreboard::Scoreboard;
+use crate::scoreboard::{Counts, Scoreboard};
 use crate::server::{Reload, Revision, WhenServing};
 use crate::settings::{DirectoryError, Settings};
 use crate::sys;
 
+use control::Desk;
 use doors::Door;
 use hooks::{Hook, HookRunner, Subject};
 use notify::Notify;
@@ -43,14 +48,16 @@ pub(crate) struct Setup<A> {
     pub(crate) settings: Arc<Settings>,
     pub(crate) app: Arc<A>,
     adopt: Option<Box<dyn Fn()>>,
+    /// Its keys, as an operator may see them.
+    shown: Arc<[Described]>,
     /// Where its workers listen.
     listeners: Vec<ListenerId>,
 }
 
 impl<A> Setup<A> {
     fn new(revision: Revision<A>, listeners: Vec<ListenerId>) -> Self {
-        let Revision { settings, app, adopt } = revision;
-        Self { settings: Arc::new(settings), app: Arc::new(app), adopt, listeners }
+        let Revision { settings, app, adopt, shown } = revision;
+        Self { settings: Arc::new(settings), app: Arc::new(app), adopt, shown: shown.into(), listeners }
     }
 
     /// Makes this process go by it.
@@ -72,11 +79,14 @@ struct Child {
     pipe: Option<OwnedFd>,
     /// Where it listens.
     doors: Vec<Door>,
+    /// What its slot had counted before it.
+    base: Counts,
 }
 
 /// What a master begins with.
 pub(crate) struct Beginning<A: App> {
     pub(crate) revision: Revision<A>,
+    pub(crate) version: &'static str,
     pub(crate) reload: Option<Reload<A>>,
     pub(crate) when_serving: Option<WhenServing>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
@@ -95,6 +105,8 @@ pub(crate) struct Beginning<A: App> {
 /// The master's whole state. A child of a fork lets go of it before anything else (`leave_behind`).
 pub(crate) struct Master<A: App> {
     pid: Pid,
+    started: Moment,
+    version: &'static str,
     prefix: &'static str,
     program: Program,
     arbiter: Arbiter,
@@ -120,6 +132,7 @@ pub(crate) struct Master<A: App> {
     hooks: Option<Arc<dyn Hooks>>,
     runner: HookRunner,
     notify: Notify,
+    desk: Desk,
     record: Record,
     events: VecDeque<Event>,
     next_tick: Moment,
@@ -149,7 +162,7 @@ impl<A: App> Master<A> {
     /// Takes the signals, and everything else that workers need.
     pub(crate) fn new(beginning: Beginning<A>) -> Result<Self, SetupError> {
         let Beginning { revision, reload, when_serving, hooks, prefix, program, listeners, .. } = beginning;
-        let Beginning { activated, pidfile, predecessor, notify, ready, .. } = beginning;
+        let Beginning { version, activated, pidfile, predecessor, notify, ready, .. } = beginning;
         let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
         let board = Scoreboard::new().map_err(SetupError::at("make its scoreboard"))?;
         let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
@@ -158,6 +171,8 @@ impl<A: App> Master<A> {
         let setup = Setup::new(revision, listeners.iter().map(Listener::id).collect());
         let mut master = Self {
             pid,
+            started: now,
+            version,
             prefix,
             program,
             arbiter,
@@ -179,10 +194,12 @@ impl<A: App> Master<A> {
             hooks,
             runner: HookRunner::default(),
             notify: Notify::new(notify, ready, pid, now),
+            desk: Desk::default(),
             record: Record::default(),
             events: VecDeque::new(),
             next_tick: now,
         };
+        master.open_the_desk();
         for action in first {
             master.perform(action);
         }
@@ -256,9 +273,9 @@ impl<A: App> Master<A> {
     fn next_setup(&mut self) -> Result<Setup<A>, String> {
         let revision = match (&mut self.reload, self.setups.values().next_back()) {
             (Some(read), _) => read()?,
-            (None, Some(Setup { settings, app, listeners, .. })) => {
-                let (settings, app, listeners) = (Arc::clone(settings), Arc::clone(app), listeners.clone());
-                return Ok(Setup { settings, app, listeners, adopt: None });
+            (None, Some(Setup { settings, app, listeners, shown, .. })) => {
+                let (settings, app, shown) = (Arc::clone(settings), Arc::clone(app), Arc::clone(shown));
+                return Ok(Setup { settings, app, shown, listeners: listeners.clone(), adopt: None });
             }
             (None, None) => return Err("there are no settings to start from".into()), // the running generation's always stay
         };
@@ -275,6 +292,7 @@ impl<A: App> Master<A> {
         }
         self.adjust_listeners();
         self.change_pidfile();
+        self.open_the_desk();
     }
 
     /// The settings that are in force.
@@ -317,6 +335,7 @@ impl<A: App> Master<A> {
         self.children.clear();
         self.pidfile = None;
         self.notify = Notify::default();
+        self.desk = Desk::default();
         self.successor = None;
         self.predecessor = None;
         self.lifeline.take().map(|lifeline| lifeline.reading)
