@@ -13,7 +13,7 @@ mod wait;
 
 pub use client::{Answer, Connection, Multipart};
 pub use hammer::Hammer;
-pub use processes::{children, descriptors, is_alive, threads};
+pub use processes::{children, descriptors, is_alive, threads, title};
 pub use rustix::process::Signal;
 pub use server::{Ended, Server, Setup};
 pub use wait::{PATIENCE, skipped, until, within};

@@ -8,7 +8,7 @@ use crate::arbiter::EXIT_STOPPED;
 use crate::listener::{BindError, bind_all};
 use crate::master::{Master, Setup, SetupError};
 use crate::settings::Settings;
-use crate::sys::thread_count;
+use crate::sys::{thread_count, title};
 
 /// What a reload runs: reads the settings anew and makes the application that goes with them, or says what is wrong, one
 /// problem a line.
@@ -97,6 +97,8 @@ impl<A: App> Ready<A> {
         if let Some(count @ 2..) = thread_count() {
             return Err(Error::Threads(count));
         }
+        title::take_over();
+        title::show(&self.settings.identity.proc_name, "master");
         let listeners = bind_all(&self.settings.sockets)?;
         for listener in &listeners {
             tracing::info!("listening at http://{} (pid {})", listener.address(), std::process::id());

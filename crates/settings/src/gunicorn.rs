@@ -16,8 +16,6 @@ pub(crate) const REFUSED_FLAGS: &[(&str, &str)] = &[
     ("p", NOT_YET),
     ("umask", NOT_YET),
     ("m", NOT_YET),
-    ("name", NOT_YET),
-    ("n", NOT_YET),
     ("chdir", NOT_YET),
     ("initgroups", NOT_YET),
     ("reload", NOT_YET),

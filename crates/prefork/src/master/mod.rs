@@ -150,6 +150,7 @@ impl<A: App> Master<A> {
                 self.setups.retain(|other, _| *other >= generation);
                 if let Some(setup) = self.setups.get(&generation) {
                     setup.adopt();
+                    sys::title::show(&setup.settings.identity.proc_name, "master");
                 }
             }
             Action::Discard(generation) => drop(self.setups.remove(&generation)),

@@ -13,7 +13,7 @@ use crate::arbiter::{EXIT_BOOT, Event, ExitStatus, Order};
 use crate::ids::{Generation, Pid, Slot};
 use crate::listener::Listener;
 use crate::sys::fork::fork;
-use crate::sys::thread_count;
+use crate::sys::{thread_count, title};
 use crate::worker::{self, Job};
 
 use super::{Child, Master};
@@ -75,6 +75,7 @@ impl<A: App> Master<A> {
             this.leave_behind();
             this.listeners.clear();
             setup.adopt();
+            title::show(&setup.settings.identity.proc_name, "prepare");
             let refuse = |why: &dyn fmt::Display| {
                 if generation == Generation::FIRST {
                     eprintln!("{why}"); // where the problems of a configuration stand, too

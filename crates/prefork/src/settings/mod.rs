@@ -74,7 +74,7 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What happens to request bodies.
     pub bodies: Bodies,
-    /// As whom workers run, and in which environment.
+    /// As whom the processes are seen, as whom workers run, and in which environment.
     pub identity: Identity,
 }
 

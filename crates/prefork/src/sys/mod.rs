@@ -6,6 +6,7 @@ pub(crate) mod fork;
 pub(crate) mod mapping;
 pub(crate) mod signals;
 pub(crate) mod sockets;
+pub(crate) mod title;
 
 use std::time::Duration;
 

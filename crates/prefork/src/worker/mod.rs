@@ -1,6 +1,7 @@
 //! The life of a worker, from the fork to its end.
 
 mod accept;
+mod busy;
 mod held;
 mod life;
 mod pipe;
@@ -23,8 +24,10 @@ use crate::http::RequestIds;
 use crate::ids::{Generation, Pid, Slot};
 use crate::scoreboard::{Scoreboard, Tenant};
 use crate::settings::Settings;
+use crate::sys::title::{self, BusyMark};
 
 use accept::Acceptor;
+use busy::Busy;
 use held::HeldSockets;
 use life::{Life, Open};
 use pipe::MasterPipe;
@@ -74,12 +77,14 @@ struct Worker<A: App> {
     pipe: Arc<MasterPipe>,
     sockets: Arc<HeldSockets>,
     tenant: Arc<Tenant>,
+    busy: BusyMark,
     leftovers: mpsc::UnboundedReceiver<accept::Fresh>,
 }
 
 impl<A: App> Worker<A> {
     fn start(job: Job<A>) -> Result<Self, Box<dyn std::error::Error>> {
         let Job { slot, generation, app, settings, board, listeners, lifeline, pipe } = job;
+        let busy = title::show(&settings.identity.proc_name, &format!("worker {slot} gen {generation}"));
         let pid = Pid(std::process::id().cast_signed());
         let tenant = Arc::new(Tenant::move_in(board.cell(slot), pid, generation));
         sandbox::enter(&settings.identity).map_err(|failed| failed.to_string())?;
@@ -117,6 +122,7 @@ impl<A: App> Worker<A> {
             pipe,
             sockets,
             tenant,
+            busy,
             leftovers,
         })
     }
@@ -151,6 +157,7 @@ impl<A: App> Worker<A> {
             settings: Arc::clone(&self.settings),
             turn: Turn::new(workers),
             tenant: Arc::clone(&self.tenant),
+            busy: Busy::new(std::mem::take(&mut self.busy)),
             sockets: Arc::clone(&self.sockets),
             life: self.life.clone(),
             recycling: Recycling::new(Arc::clone(&self.pipe), most, jitter, random),

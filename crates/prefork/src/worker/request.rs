@@ -20,6 +20,7 @@ use crate::http::{self as wire, Answer, Body, Flow, RequestIds, Spool, refusal};
 use crate::scoreboard::Tenant;
 use crate::settings::Settings;
 
+use super::busy::Busy;
 use super::held::{HeldSockets, NEVER_BEGUN, TIMED_OUT};
 use super::life::{Life, OpenGuard};
 use super::recycling::Recycling;
@@ -32,6 +33,7 @@ pub(super) struct Handling<A: App> {
     pub(super) settings: Arc<Settings>,
     pub(super) turn: Turn,
     pub(super) tenant: Arc<Tenant>,
+    pub(super) busy: Busy,
     pub(super) sockets: Arc<HeldSockets>,
     pub(super) life: Life,
     pub(super) recycling: Recycling,
@@ -113,6 +115,7 @@ impl<A: App> Handling<A> {
             () = self.life.cut() => return Err(never_begun()),
             permit = self.turn.take() => permit,
         };
+        let busy = self.busy.begin();
         held.runs(self.turn.is_single());
         socket.runs();
         self.recycling.count();
@@ -129,7 +132,7 @@ impl<A: App> Handling<A> {
         };
         let status = result.as_ref().map_or_else(|Refused(status, _)| *status, Response::status);
         held.finished(status.as_u16());
-        drop((socket, permit));
+        drop((busy, socket, permit));
         result
     }
 
