@@ -3,6 +3,7 @@
 //!
 //! Tests wait for conditions, never for time. Ports are the kernel's choice; all traffic stays on loopback.
 
+mod cgroup;
 mod client;
 mod hammer;
 mod kernel;
@@ -11,6 +12,7 @@ mod processes;
 mod server;
 mod wait;
 
+pub use cgroup::MemoryCgroup;
 pub use client::{Answer, Connection, Multipart};
 pub use hammer::Hammer;
 pub use processes::{children, descriptors, is_alive, threads, title};

@@ -93,6 +93,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `arbiter` | decides: what happened, and when, in; what is to be done, out. Pure |
+//! | `cgroup` | finds what memory this process may use |
 //! | `master` | does: waits, forks, signals, reaps, reports |
 //! | `scoreboard` | shows what each worker is doing, in shared memory without a lock |
 //! | `listener` | binds |
@@ -103,6 +104,7 @@
 
 mod app;
 mod arbiter;
+mod cgroup;
 mod http;
 mod ids;
 mod listener;

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use nix::sys::signalfd::SignalFd;
 
 use crate::app::App;
-use crate::arbiter::{Action, Arbiter, Event};
+use crate::arbiter::{Action, Arbiter, Event, Policy};
 use crate::ids::{Generation, Moment, Pid, Slot};
 use crate::listener::Listener;
 use crate::scoreboard::Scoreboard;
 use crate::server::{Reload, Revision, WhenServing};
-use crate::settings::{Settings, Sockets};
+use crate::settings::{Machine, PoolSize, Settings, Sockets};
 use crate::sys;
 
 /// What a generation of workers is started with.
@@ -25,12 +25,29 @@ pub(crate) struct Setup<A> {
     pub(crate) settings: Arc<Settings>,
     pub(crate) app: Arc<A>,
     adopt: Option<Box<dyn Fn()>>,
+    size: PoolSize,
 }
 
 impl<A> Setup<A> {
     pub(crate) fn new(revision: Revision<A>) -> Self {
         let Revision { settings, app, adopt } = revision;
-        Self { settings: Arc::new(settings), app: Arc::new(app), adopt }
+        Self::of(Arc::new(settings), Arc::new(app), adopt)
+    }
+
+    fn of(settings: Arc<Settings>, app: Arc<A>, adopt: Option<Box<dyn Fn()>>) -> Self {
+        let size = PoolSize::new(settings.workers.workers, Machine::look());
+        Self { settings, app, adopt, size }
+    }
+
+    fn policy(&self) -> Policy {
+        self.settings.policy(self.size)
+    }
+
+    /// Says how many workers there are to be, where the settings do not and it is not `known` yet.
+    fn explain_size(&self, known: Option<PoolSize>) {
+        if matches!(self.size, PoolSize::Auto(_)) && known != Some(self.size) {
+            tracing::info!("workers: {}", self.size);
+        }
     }
 
     /// Makes this process go by it.
@@ -103,7 +120,8 @@ impl<A: App> Master<A> {
         let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
         let bound = setup.settings.sockets.clone();
         let now = sys::now();
-        let (arbiter, first) = Arbiter::start(setup.settings.policy(), now);
+        setup.explain_size(None);
+        let (arbiter, first) = Arbiter::start(setup.policy(), now);
         let mut master = Self {
             arbiter,
             setups: BTreeMap::from([(Generation::FIRST, setup)]),
@@ -146,13 +164,7 @@ impl<A: App> Master<A> {
             Action::Spawn { slot, generation } => self.spawn(slot, generation),
             Action::Signal(slot, order) => self.signal(slot, order),
             Action::ReadSettings { candidate } => self.read_settings(candidate),
-            Action::Promote(generation) => {
-                self.setups.retain(|other, _| *other >= generation);
-                if let Some(setup) = self.setups.get(&generation) {
-                    setup.adopt();
-                    sys::title::show(&setup.settings.identity.proc_name, "master");
-                }
-            }
+            Action::Promote(generation) => self.promote(generation),
             Action::Discard(generation) => drop(self.setups.remove(&generation)),
             Action::CloseListeners => {
                 self.board.announce_stop();
@@ -164,17 +176,28 @@ impl<A: App> Master<A> {
         None
     }
 
+    /// The candidate is the running generation now.
+    fn promote(&mut self, generation: Generation) {
+        let known = self.setups.values().next().map(|running| running.size);
+        self.setups.retain(|other, _| *other >= generation);
+        if let Some(setup) = self.setups.get(&generation) {
+            setup.adopt();
+            setup.explain_size(known);
+            sys::title::show(&setup.settings.identity.proc_name, "master");
+        }
+    }
+
     fn read_settings(&mut self, candidate: Generation) {
         let read = match (&mut self.reload, self.setups.values().next_back()) {
             (Some(read), _) => read().map(Setup::new),
-            (None, Some(Setup { settings, app, adopt: _ })) => {
-                Ok(Setup { settings: Arc::clone(settings), app: Arc::clone(app), adopt: None })
+            (None, Some(Setup { settings, app, .. })) => {
+                Ok(Setup::of(Arc::clone(settings), Arc::clone(app), None))
             }
             (None, None) => Err("there are no settings to start from".into()), // the running generation's always stay
         };
         let event = match read {
             Ok(setup) => {
-                let policy = setup.settings.policy();
+                let policy = setup.policy();
                 self.warn_of_what_stays(&setup.settings);
                 self.setups.insert(candidate, setup);
                 Event::SettingsAccepted(policy)

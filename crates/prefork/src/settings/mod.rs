@@ -4,6 +4,7 @@
 
 mod address;
 mod identity;
+mod pool_size;
 mod workers;
 
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ pub use settings::{Seconds, Section};
 pub use address::Address;
 pub use identity::{Assignment, GroupName, Identity, UserName};
 pub use workers::{Surge, WorkerClass, WorkerCount, Workers};
+
+pub(crate) use pool_size::{Machine, PoolSize};
 
 use crate::arbiter::{Limits, Policy};
 
@@ -84,9 +87,9 @@ impl Settings {
         [&mut self.sockets, &mut self.workers, &mut self.timeouts, &mut self.bodies, &mut self.identity]
     }
 
-    /// What the arbiter has to know.
-    pub(crate) fn policy(&self) -> Policy {
-        let workers = self.workers.count();
+    /// What the arbiter has to know, of a pool of this size.
+    pub(crate) fn policy(&self, size: PoolSize) -> Policy {
+        let workers = size.count();
         Policy {
             workers,
             surge: self.workers.surge.of(workers),
