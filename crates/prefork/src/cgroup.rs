@@ -79,7 +79,6 @@ impl MemoryGroup {
         limits.filter(|limit| *limit < UNLIMITED).min()
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the last words will ask for it"))]
     /// How many processes of its own group the kernel has ever killed because memory was out.
     pub(crate) fn oom_kills(&self) -> Option<u64> {
         let own = self.own.as_ref()?;

@@ -66,7 +66,7 @@ impl Generation {
 pub(crate) struct Pid(pub(crate) i32);
 
 /// Bytes of memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MemorySize(pub(crate) u64);
 
 impl fmt::Display for MemorySize {

@@ -1,5 +1,7 @@
 //! The master: turns the world into events and actions into system calls. It decides nothing.
 
+mod deaths;
+mod oom;
 mod reap;
 mod report;
 mod spawn;
@@ -7,18 +9,23 @@ mod wait;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use nix::sys::signalfd::SignalFd;
 
 use crate::app::App;
 use crate::arbiter::{Action, Arbiter, Event, Policy};
+use crate::cgroup::MemoryGroup;
 use crate::ids::{Generation, Moment, Pid, Slot};
 use crate::listener::Listener;
 use crate::scoreboard::Scoreboard;
 use crate::server::{Reload, Revision, WhenServing};
 use crate::settings::{Machine, PoolSize, Settings, Sockets};
 use crate::sys;
+
+use deaths::{Deaths, End};
+use oom::OomKills;
 
 /// What a generation of workers is started with.
 pub(crate) struct Setup<A> {
@@ -65,6 +72,8 @@ struct Child {
     pidfd: Option<OwnedFd>,
     /// `None` once the worker has closed its end.
     pipe: Option<OwnedFd>,
+    /// Whether the master has sent it SIGKILL.
+    killed: bool,
 }
 
 /// The master's whole state. A child of a fork lets go of it before anything else (`leave_behind`).
@@ -82,6 +91,10 @@ pub(crate) struct Master<A: App> {
     signals: Option<SignalFd>,
     lifeline: Option<Lifeline>,
     children: BTreeMap<Slot, Child>,
+    /// Of workers that were reaped, until their deaths are reported.
+    ends: BTreeMap<Slot, End>,
+    deaths: Deaths,
+    oom_kills: OomKills,
     helper: Option<Pid>,
     events: VecDeque<Event>,
     next_tick: Moment,
@@ -134,6 +147,9 @@ impl<A: App> Master<A> {
             signals: Some(signals),
             lifeline: Some(Lifeline { reading, _writing: writing }),
             children: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            deaths: Deaths::default(),
+            oom_kills: OomKills::new(MemoryGroup::find(Path::new("/"))),
             helper: None,
             events: VecDeque::new(),
             next_tick: now,

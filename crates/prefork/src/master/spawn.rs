@@ -64,7 +64,7 @@ impl<A: App> Master<A> {
                 pipe: writing,
             })
         })?;
-        Ok(Child { pid, pidfd: open_pidfd(pid), pipe: reading })
+        Ok(Child { pid, pidfd: open_pidfd(pid), pipe: reading, killed: false })
     }
 
     /// Forks the helper that runs the application's preparation.
@@ -123,8 +123,8 @@ impl<A: App> Master<A> {
     }
 
     /// Signals a worker.
-    pub(super) fn signal(&self, slot: Slot, order: Order) {
-        let Some(child) = self.children.get(&slot) else { return };
+    pub(super) fn signal(&mut self, slot: Slot, order: Order) {
+        let Some(child) = self.children.get_mut(&slot) else { return };
         if order == Order::Drain {
             self.board.order_drain(slot);
         }
@@ -134,6 +134,7 @@ impl<A: App> Master<A> {
             Order::Abort => Signal::ABORT,
             Order::Kill => Signal::KILL,
         };
+        child.killed |= order == Order::Kill;
         let sent = child.pidfd.as_ref().map(|pidfd| pidfd_send_signal(pidfd, signal));
         if !matches!(sent, Some(Ok(()) | Err(Errno::SRCH))) {
             // Without pidfds (ENOSYS, EPERM in some sandboxes) the pid serves: it cannot be anybody else's before we

@@ -135,6 +135,7 @@ impl<A: App> Master<A> {
         let now = sys::now();
         if now >= self.next_tick {
             self.next_tick = now + self.arbiter.tick();
+            self.oom_kills.look(now);
             for slot in self.children.keys() {
                 let cell = self.board.cell(*slot);
                 self.events.push_back(Event::Beat { slot: *slot, beat: cell.beat(), turn: cell.turn() });

@@ -4,6 +4,7 @@
 pub(crate) mod environment;
 pub(crate) mod fork;
 pub(crate) mod mapping;
+pub(crate) mod reap;
 pub(crate) mod signals;
 pub(crate) mod sockets;
 pub(crate) mod title;

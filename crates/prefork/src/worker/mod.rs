@@ -40,6 +40,7 @@ pub use life::Draining;
 
 pub(crate) use pipe::Message;
 pub(crate) use sandbox::enter_as_helper;
+pub(crate) use watch::EXIT_ABORTED;
 
 /// What a child needs to be a worker.
 pub(crate) struct Job<A: App> {
