@@ -3,6 +3,7 @@
 //!
 //! Tests wait for conditions, never for time. Ports are the kernel's choice; all traffic stays on loopback.
 
+mod cgroup;
 mod client;
 mod hammer;
 mod kernel;
@@ -11,9 +12,10 @@ mod processes;
 mod server;
 mod wait;
 
+pub use cgroup::MemoryCgroup;
 pub use client::{Answer, Connection, Multipart};
 pub use hammer::Hammer;
-pub use processes::{children, descriptors, is_alive, threads};
+pub use processes::{children, descriptors, is_alive, threads, title};
 pub use rustix::process::Signal;
 pub use server::{Ended, Server, Setup};
 pub use wait::{PATIENCE, skipped, until, within};

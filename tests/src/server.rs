@@ -72,8 +72,8 @@ impl Setup {
 
     /// A command that starts the program, as `taskset -c 0`.
     #[must_use]
-    pub fn under<const N: usize>(mut self, command: [&str; N]) -> Self {
-        self.before = command.map(str::to_owned).into();
+    pub fn under<const N: usize>(mut self, command: [impl Into<String>; N]) -> Self {
+        self.before = command.map(Into::into).into();
         self
     }
 

@@ -13,17 +13,20 @@ fn a_killed_worker_is_replaced_and_its_last_words_are_one_line() {
         server.signal_worker(*worker, Signal::KILL);
     }
     server.wait_for_others(&before, 2);
-    server.wait_for_line(&["ended by SIGKILL", "GET /what/was/it?id=7", "request "]);
+    let line = server.wait_for_line(&["ended by SIGKILL", "GET /what/was/it?id=7", "request "]);
+    for word in ["in service, by a signal that the master did not send", "peak RSS ", "foreign_signal"] {
+        assert!(line.contains(word), "{word} is not in {line}");
+    }
     assert_eq!(server.get("/").status, 200);
 }
 
 #[test]
 fn a_worker_that_exits_or_aborts_in_a_request_is_replaced() {
     let server = Server::echo("[server]\nworkers = 2\n").start();
-    for (how, word) in [
-        ("x-echo-exit=0", "exit status 0"),
-        ("x-echo-exit=7", "exit status 7"),
-        ("x-echo-abort=1", "SIGABRT"),
+    for (how, word, cause) in [
+        ("x-echo-exit=0", "exit status 0", "cause=exit"),
+        ("x-echo-exit=7", "exit status 7", "cause=exit"),
+        ("x-echo-abort=1", "SIGABRT", "cause=own_signal"),
     ] {
         let before = server.wait_for_workers(2);
         assert!(server.try_get(&format!("/?{how}")).is_err(), "{how}: the client gets nothing");
@@ -31,7 +34,7 @@ fn a_worker_that_exits_or_aborts_in_a_request_is_replaced() {
             let workers = server.workers();
             (workers.len() == 2 && workers != before).then_some(())
         });
-        server.wait_for_line(&[word, &format!("GET /?{how}")]);
+        server.wait_for_line(&[word, &format!("GET /?{how}"), cause]);
         assert_eq!(server.get("/").status, 200);
     }
 }
@@ -79,6 +82,7 @@ fn a_request_that_blocks_for_too_long_gets_504_and_siblings_serve_meanwhile() {
     });
     assert_eq!(before.intersection(&after).count(), 1, "only the stuck worker is replaced");
     server.wait_for_line(&["given up", "GET /stuck/here", "running for"]);
+    server.wait_for_line(&["ended by", "a request held it", "cause=timeout_turn"]);
 }
 
 #[test]
@@ -136,6 +140,7 @@ fn a_stopped_worker_is_replaced_after_the_timeout() {
     server.wait_for_workers(2);
     server.lose_a_worker(Signal::STOP, 2);
     server.wait_for_line(&["given up", "no heartbeat"]);
+    server.wait_for_line(&["ended by SIGKILL", "cause=timeout_silent"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use kit::{Server, threads};
 fn the_affinity_mask_counts_and_not_the_machine() {
     let server = Server::echo("").under(["taskset", "-c", "0"]).start();
     server.wait_for_workers(3);
+    server.wait_for_line(&["workers: 3 (\"auto\": 1 core gives 3"]);
     assert_eq!(threads(server.pid()), 1, "the master has one thread");
 }
 

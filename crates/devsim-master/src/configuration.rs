@@ -17,9 +17,10 @@ pub struct DevSimConfiguration {
 }
 
 impl Configuration for DevSimConfiguration {
-    /// The library's defaults, and the recycling that DevSim always had.
+    /// The library's defaults, and the name and the recycling that DevSim always had.
     fn built_in() -> Self {
         let mut built_in = Self::default();
+        built_in.server.identity.proc_name = "devsim-backend".into();
         built_in.server.workers.max_requests = 2000;
         built_in.server.workers.max_requests_jitter = 100;
         built_in.server.bodies.request_buffer_dir = folder_of(&built_in.app.database_url);

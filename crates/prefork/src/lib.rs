@@ -93,6 +93,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `arbiter` | decides: what happened, and when, in; what is to be done, out. Pure |
+//! | `cgroup` | finds what memory this process may use |
 //! | `master` | does: waits, forks, signals, reaps, reports |
 //! | [`control`] | the control socket: what an operator's programs may ask of a running master |
 //! | `scoreboard` | shows what each worker is doing, in shared memory without a lock |
@@ -104,6 +105,7 @@
 
 mod app;
 mod arbiter;
+mod cgroup;
 pub mod control;
 mod hooks;
 mod http;

@@ -15,7 +15,7 @@ use crate::master::{
     readiness_descriptor, second,
 };
 use crate::settings::{DirectoryError, Settings};
-use crate::sys::thread_count;
+use crate::sys::{thread_count, title};
 
 /// What a reload runs: reads the settings anew and makes the application that goes with them, or says what is wrong, one
 /// problem a line.
@@ -154,9 +154,11 @@ impl<A: App> Ready<A> {
         if let Some(count @ 2..) = thread_count() {
             return Err(Error::Threads(count));
         }
-        let settings = &self.settings;
-        settings.process.enter()?;
         let program = Program::of_this_process();
+        title::take_over();
+        let settings = &self.settings;
+        title::show(&settings.identity.proc_name, "master");
+        settings.process.enter()?;
         let mut predecessor = Predecessor::of_this_process();
         let pidfile = match &settings.process.pidfile {
             Some(path) if predecessor.is_some() => Some(Pidfile::take(&second(path), &settings.identity)?),

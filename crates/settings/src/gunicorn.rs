@@ -12,8 +12,6 @@ pub(crate) const REFUSED_FLAGS: &[(&str, &str)] = &[
     ("access-logformat", NOT_YET),
     ("error-logfile", NOT_YET),
     ("log-file", NOT_YET),
-    ("name", NOT_YET),
-    ("n", NOT_YET),
     ("reload", NOT_YET),
     ("reload-extra-file", NOT_YET),
     ("limit-request-line", NOT_YET),

@@ -38,7 +38,7 @@ pub(crate) use action::{
 pub(crate) use event::{Event, ExitStatus, Signal, Wish};
 pub(crate) use policy::{Limits, Policy};
 pub use policy::{OnCrashLoop, UpgradeWay};
-pub(crate) use scaling::MOST_WORKERS;
+pub(crate) use scaling::{MOST_WORKERS, Stage};
 
 use boot::Gate;
 pub(crate) use drain::HURRIED;

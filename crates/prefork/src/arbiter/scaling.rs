@@ -4,7 +4,7 @@ use crate::ids::{Generation, Moment, SLOTS, Slot};
 
 use super::action::{Action, Cause, Report, Retirement};
 use super::policy::Limits;
-use super::pool::Worker;
+use super::pool::{State, Worker};
 use super::{Actions, Arbiter};
 
 /// The most workers that can be asked for: a reload and its drains need places too.
@@ -18,6 +18,26 @@ pub(crate) struct Figures {
     pub(crate) booting: usize,
     /// Those that were told to leave, in whichever way.
     pub(crate) draining: usize,
+}
+
+/// A worker, for whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerView {
+    pub(crate) generation: Generation,
+    pub(crate) stage: Stage,
+    /// When it was forked.
+    pub(crate) spawned: Moment,
+}
+
+/// How far a worker is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Booting,
+    Ready,
+    /// It finishes what it has.
+    Draining,
+    /// It was told to go at once.
+    Leaving,
 }
 
 impl Arbiter {
@@ -36,6 +56,18 @@ impl Arbiter {
             booting: self.pool.count(Worker::is_booting),
             draining: self.pool.count(draining),
         }
+    }
+
+    /// What is known of a slot's worker.
+    pub(crate) fn worker(&self, slot: Slot) -> Option<WorkerView> {
+        let worker = self.pool.iter().find(|worker| worker.slot == slot)?;
+        let stage = match worker.state {
+            State::Booting { .. } => Stage::Booting,
+            State::Ready { .. } => Stage::Ready,
+            State::Draining { .. } => Stage::Draining,
+            State::Leaving { .. } | State::Killed { .. } => Stage::Leaving,
+        };
+        Some(WorkerView { generation: worker.generation, stage, spawned: worker.spawned })
     }
 
     /// How many there should be now.

@@ -140,6 +140,20 @@ impl Arbiter {
         !matches!(self.upgrade, Upgrade::None | Upgrade::Successor { .. })
     }
 
+    /// How far an upgrade is, if one runs.
+    pub(crate) fn upgrade_in_words(&self) -> Option<&'static str> {
+        match self.upgrade {
+            Upgrade::None => None,
+            Upgrade::Successor { ready: false } => Some("a second master starts"),
+            Upgrade::Successor { ready: true } => Some("a second master serves beside this one"),
+            Upgrade::Waiting => Some("a reload has to end first"),
+            Upgrade::Checking { .. } => Some("the new program is checked"),
+            Upgrade::Handing => Some("the new program takes over"),
+            Upgrade::OnTrial => Some("the new program has to prove itself"),
+            Upgrade::GoingBack(..) => Some("the program before this one comes back"),
+        }
+    }
+
     /// Whether a second master runs on the same sockets.
     pub(crate) fn has_successor(&self) -> bool {
         matches!(self.upgrade, Upgrade::Successor { .. })

@@ -6,7 +6,7 @@ use nix::unistd::Uid;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::arbiter::{Event, MOST_WORKERS, Report, Retirement, Signal, UpgradeRefusal, Wish};
+use crate::arbiter::{Event, MOST_WORKERS, Report, Signal, Stage, UpgradeRefusal, Wish};
 use crate::control::server::{Access, Asked, Control, Ticket};
 use crate::control::{Code, Command, Refusal, Reloaded, Restarted, Scaled, Upgraded, default_place};
 use crate::ids::{Generation, Moment, Pid, Slot};
@@ -14,7 +14,7 @@ use crate::socket_file::Look;
 use crate::sys;
 
 use super::Master;
-use super::report::{failed, upgrade_failed};
+use super::report::upgrade_failed;
 
 /// The control socket, if there is one, and who waits at it.
 #[derive(Default)]
@@ -56,11 +56,12 @@ impl<A: App> Master<A> {
             return;
         }
         let explicit = wanted.is_some();
-        let place = wanted.clone().or_else(|| default_place(&settings.identity.name()));
+        let place = wanted.clone().or_else(|| default_place(&settings.identity.proc_name));
         let owner = settings.identity.owner();
         let look = Look { mode: Some(settings.control.control_socket_mode.bits()), owner };
         let own = Uid::effective();
-        let served = [Some(Uid::from_raw(0)), Some(own), owner.0.map(Uid::from_raw)].into_iter().flatten().collect();
+        let served =
+            [Some(Uid::from_raw(0)), Some(own), owner.0.map(Uid::from_raw)].into_iter().flatten().collect();
         self.desk.control = None; // the old one goes first: it may have the same name
         match place.map(|place| Control::bind(&place, Access { look, served })) {
             Some(Ok(control)) => {
@@ -115,7 +116,9 @@ impl<A: App> Master<A> {
                 self.events.push_back(Event::Scale(workers));
                 self.desk.waiting.push((ticket, Awaited::Scale(workers)));
             }
-            Command::Restart { slot } if self.may_change(ticket, now) => self.restart(ticket, Slot(slot), now),
+            Command::Restart { slot } if self.may_change(ticket, now) => {
+                self.restart(ticket, Slot(slot), now)
+            }
             Command::Scale { .. } | Command::Restart { .. } => {} // refused
         }
     }
@@ -137,7 +140,7 @@ impl<A: App> Master<A> {
     }
 
     fn restart(&mut self, ticket: Ticket, slot: Slot, now: Moment) {
-        if self.arbiter.is_ready(slot) {
+        if self.arbiter.worker(slot).is_some_and(|worker| worker.stage == Stage::Ready) {
             self.events.push_back(Event::RetireWanted(slot, Wish::Restart));
             self.desk.waiting.push((ticket, Awaited::Restart(slot)));
         } else {
@@ -178,9 +181,10 @@ impl<A: App> Master<A> {
                 Outcome::Waits(Awaited::Reload { generation: *generation, begun: now })
             }
             (Awaited::Reload { generation, .. }, Report::ReloadFailed(ended, _)) if generation == *ended => {
-                let why = self.record.last_reload.as_ref().and_then(|last| last.failure.clone());
-                let code = if self.record.was_refused { Code::Refused } else { Code::Failed };
-                Outcome::refused(code, &why.unwrap_or_else(|| "the reload failed".into()))
+                let last = self.record.last_reload.as_ref();
+                let code = if last.is_some_and(|last| last.refused) { Code::Refused } else { Code::Failed };
+                let why = last.and_then(|last| last.failure.as_deref());
+                Outcome::refused(code, why.unwrap_or("the reload failed"))
             }
             (Awaited::Reload { generation, .. }, Report::ReloadOvertaken(ended)) if generation == *ended => {
                 Outcome::refused(Code::Failed, "its workers fail to boot; the next reload began instead")
@@ -202,7 +206,9 @@ impl<A: App> Master<A> {
                 let pid = self.successor.as_ref().map_or(0, |successor| successor.pid.0);
                 Outcome::done(&Upgraded { pid })
             }
-            (Awaited::Restart(slot), Report::Retiring(retired, ..)) if slot == *retired => self.restarted(slot),
+            (Awaited::Restart(slot), Report::Retiring(retired, ..)) if slot == *retired => {
+                self.restarted(slot)
+            }
             (Awaited::Restart(slot), Report::Dead(death)) if slot == death.slot => {
                 Outcome::Waits(Awaited::Successor(slot))
             }
@@ -226,7 +232,12 @@ impl<A: App> Master<A> {
         for (ticket, awaited) in std::mem::take(&mut self.desk.waiting) {
             match awaited {
                 Awaited::Scale(workers) if workers != target => {
-                    self.refuse(ticket, Code::Failed, format!("{target} workers were asked for meanwhile"), now);
+                    self.refuse(
+                        ticket,
+                        Code::Failed,
+                        format!("{target} workers were asked for meanwhile"),
+                        now,
+                    );
                 }
                 Awaited::Scale(workers) if figures.ready == usize::from(workers) && figures.booting == 0 => {
                     self.answer(ticket, &Ok(Scaled { workers }), now);

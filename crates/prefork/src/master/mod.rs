@@ -1,9 +1,11 @@
 //! The master: turns the world into events and actions into system calls. It decides nothing.
 
 mod control;
+mod deaths;
 mod doors;
 mod hooks;
 mod notify;
+mod oom;
 mod pidfile;
 mod reap;
 mod record;
@@ -15,6 +17,7 @@ mod wait;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use nix::sys::signalfd::SignalFd;
@@ -22,19 +25,22 @@ use nix::sys::signalfd::SignalFd;
 use ::settings::Described;
 
 use crate::app::App;
-use crate::arbiter::{Action, Arbiter, Event};
+use crate::arbiter::{Action, Arbiter, Event, Policy};
+use crate::cgroup::MemoryGroup;
 use crate::hooks::Hooks;
 use crate::ids::{Generation, Moment, Pid, Slot};
 use crate::listener::{Listener, ListenerId};
 use crate::scoreboard::{Counts, Scoreboard};
 use crate::server::{Reload, Revision, WhenServing};
-use crate::settings::{DirectoryError, Settings};
+use crate::settings::{DirectoryError, Machine, PoolSize, Settings};
 use crate::sys;
 
 use control::Desk;
+use deaths::{Deaths, End};
 use doors::Door;
 use hooks::{Hook, HookRunner, Subject};
 use notify::Notify;
+use oom::OomKills;
 use record::Record;
 use successor::Successor;
 
@@ -52,12 +58,25 @@ pub(crate) struct Setup<A> {
     shown: Arc<[Described]>,
     /// Where its workers listen.
     listeners: Vec<ListenerId>,
+    size: PoolSize,
 }
 
 impl<A> Setup<A> {
     fn new(revision: Revision<A>, listeners: Vec<ListenerId>) -> Self {
         let Revision { settings, app, adopt, shown } = revision;
-        Self { settings: Arc::new(settings), app: Arc::new(app), adopt, shown: shown.into(), listeners }
+        let size = PoolSize::new(settings.workers.workers, Machine::look());
+        Self { settings: Arc::new(settings), app: Arc::new(app), adopt, shown: shown.into(), listeners, size }
+    }
+
+    fn policy(&self) -> Policy {
+        self.settings.policy(self.size)
+    }
+
+    /// Says how many workers there are to be, where the settings do not and it is not `known` yet.
+    fn explain_size(&self, known: Option<PoolSize>) {
+        if matches!(self.size, PoolSize::Auto(_)) && known != Some(self.size) {
+            tracing::info!("workers: {}", self.size);
+        }
     }
 
     /// Makes this process go by it.
@@ -81,6 +100,8 @@ struct Child {
     doors: Vec<Door>,
     /// What its slot had counted before it.
     base: Counts,
+    /// Whether the master has sent it SIGKILL.
+    killed: bool,
 }
 
 /// What a master begins with.
@@ -126,6 +147,12 @@ pub(crate) struct Master<A: App> {
     signals: Option<SignalFd>,
     lifeline: Option<Lifeline>,
     children: BTreeMap<Slot, Child>,
+    /// Slots below this one have had a worker; memory of those above was never touched.
+    slots_used: u16,
+    /// Of workers that were reaped, until their deaths are reported.
+    ends: BTreeMap<Slot, End>,
+    deaths: Deaths,
+    oom_kills: OomKills,
     helper: Option<Pid>,
     successor: Option<Successor>,
     predecessor: Option<Predecessor>,
@@ -167,8 +194,9 @@ impl<A: App> Master<A> {
         let board = Scoreboard::new().map_err(SetupError::at("make its scoreboard"))?;
         let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
         let (now, pid) = (sys::now(), Pid(std::process::id().cast_signed()));
-        let (arbiter, first) = Arbiter::start(revision.settings.policy(), now);
         let setup = Setup::new(revision, listeners.iter().map(Listener::id).collect());
+        setup.explain_size(None);
+        let (arbiter, first) = Arbiter::start(setup.policy(), now);
         let mut master = Self {
             pid,
             started: now,
@@ -188,6 +216,10 @@ impl<A: App> Master<A> {
             signals: Some(signals),
             lifeline: Some(Lifeline { reading, _writing: writing }),
             children: BTreeMap::new(),
+            slots_used: 0,
+            ends: BTreeMap::new(),
+            deaths: Deaths::default(),
+            oom_kills: OomKills::new(MemoryGroup::find(Path::new("/"))),
             helper: None,
             successor: None,
             predecessor,
@@ -254,7 +286,7 @@ impl<A: App> Master<A> {
     fn read_settings(&mut self, candidate: Generation) {
         let event = match self.next_setup() {
             Ok(setup) => {
-                let policy = setup.settings.policy();
+                let policy = setup.policy();
                 self.setups.insert(candidate, setup);
                 Event::SettingsAccepted(policy)
             }
@@ -275,7 +307,9 @@ impl<A: App> Master<A> {
             (Some(read), _) => read()?,
             (None, Some(Setup { settings, app, listeners, shown, .. })) => {
                 let (settings, app, shown) = (Arc::clone(settings), Arc::clone(app), Arc::clone(shown));
-                return Ok(Setup { settings, app, shown, listeners: listeners.clone(), adopt: None });
+                let (listeners, size) =
+                    (listeners.clone(), PoolSize::new(settings.workers.workers, Machine::look()));
+                return Ok(Setup { settings, app, shown, listeners, size, adopt: None });
             }
             (None, None) => return Err("there are no settings to start from".into()), // the running generation's always stay
         };
@@ -285,10 +319,15 @@ impl<A: App> Master<A> {
 
     /// From now on this generation is the one that runs.
     fn promote(&mut self, generation: Generation) {
+        let known = self.setups.get(&self.generation).map(|running| running.size);
         self.generation = generation;
         self.setups.retain(|other, _| *other >= generation);
-        if let Some(Err(error)) = self.setups.get(&generation).map(Setup::adopt) {
-            tracing::error!("{error}");
+        if let Some(setup) = self.setups.get(&generation) {
+            if let Err(error) = setup.adopt() {
+                tracing::error!("{error}");
+            }
+            setup.explain_size(known);
+            sys::title::show(&setup.settings.identity.proc_name, "master");
         }
         self.adjust_listeners();
         self.change_pidfile();

@@ -1,26 +1,30 @@
 //! Children that have ended.
 
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+use std::os::unix::process::ExitStatusExt;
+use std::process;
+
+use nix::libc::SIGKILL;
 
 use crate::app::App;
 use crate::arbiter::{Event, ExitStatus};
-use crate::ids;
+use crate::sys;
+use crate::sys::reap::Reaped;
 
 use super::Master;
+use super::deaths::{End, Killer};
 
 impl<A: App> Master<A> {
     /// Takes leave of every child that has ended; one SIGCHLD may stand for many (signal(7)).
     pub(super) fn reap(&mut self) {
-        // ECHILD: there is none.
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if let Some(status) = end(status) {
-                self.ended(pid, status);
+        while let Some(reaped) = sys::reap::reap() {
+            if let Some(status) = end(reaped.status) {
+                self.ended(&reaped, status);
             }
         }
     }
 
-    fn ended(&mut self, pid: Pid, status: ExitStatus) {
-        let pid = ids::Pid(pid.as_raw_pid());
+    fn ended(&mut self, reaped: &Reaped, status: ExitStatus) {
+        let pid = reaped.pid;
         if self.successor_ended(pid, status) || self.hook_ended(pid, status) {
             return;
         }
@@ -34,12 +38,18 @@ impl<A: App> Master<A> {
             return tracing::debug!("reaped pid {pid}, which was not a worker: {status:?}");
         };
         self.hear_worker(slot);
-        self.children.remove(&slot);
+        let killed = self.children.remove(&slot).is_some_and(|child| child.killed);
+        let killer = (status == ExitStatus::Signal(SIGKILL)).then(|| match killed {
+            true => Killer::Master,
+            false if self.oom_kills.claim(sys::now()) => Killer::OutOfMemory,
+            false => Killer::Stranger,
+        });
+        self.ends.insert(slot, End { killer, peak_rss: reaped.peak_rss });
         self.events.push_back(Event::Exited { slot, status });
     }
 }
 
 /// How a child ended, if that is what is told of it. Any number is taken: real-time signals end processes too.
-fn end(status: WaitStatus) -> Option<ExitStatus> {
-    status.exit_status().map(ExitStatus::Code).or(status.terminating_signal().map(ExitStatus::Signal))
+fn end(status: process::ExitStatus) -> Option<ExitStatus> {
+    status.code().map(ExitStatus::Code).or(status.signal().map(ExitStatus::Signal))
 }

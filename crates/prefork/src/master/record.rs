@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::arbiter::{Report, UpgradeFailure};
+use crate::arbiter::{Failure, Report, UpgradeFailure};
 use crate::ids::{Generation, Moment};
 
 use super::report::{failed, upgrade_failed};
@@ -13,6 +13,8 @@ pub(super) struct LastReload {
     pub(super) generation: Generation,
     /// `None` if it went well.
     pub(super) failure: Option<String>,
+    /// Whether its settings were refused, so that nothing was begun.
+    pub(super) refused: bool,
     pub(super) at: SystemTime,
     pub(super) took: Duration,
 }
@@ -44,10 +46,13 @@ impl Record {
             Report::ReloadStarted(_) => self.begun = Some(now),
             Report::ReloadFailed(generation, failure) => {
                 let why = match failure {
-                    crate::arbiter::Failure::Settings => std::mem::take(&mut self.problems),
+                    Failure::Settings => std::mem::take(&mut self.problems),
                     failure => failed(*failure),
                 };
                 self.reloaded(*generation, Some(why), now);
+                if let Some(last) = &mut self.last_reload {
+                    last.refused = *failure == Failure::Settings;
+                }
             }
             Report::ReloadOvertaken(generation) => {
                 self.reloaded(*generation, Some("its workers fail to boot; the next one began".into()), now);
@@ -66,7 +71,8 @@ impl Record {
 
     fn reloaded(&mut self, generation: Generation, failure: Option<String>, now: Moment) {
         let took = self.begun.take().map(|begun| now.since(begun)).unwrap_or_default();
-        self.last_reload = Some(LastReload { generation, failure, at: SystemTime::now(), took });
+        let at = SystemTime::now();
+        self.last_reload = Some(LastReload { generation, failure, refused: false, at, took });
     }
 
     fn upgrade_failed(&mut self, failure: UpgradeFailure) {

@@ -14,6 +14,7 @@ use crate::scoreboard::{LastWords, Span};
 use crate::sys;
 
 use super::Master;
+use super::deaths::{CauseOfDeath, End};
 use super::hooks::{Hook, Subject};
 use super::record::LastReload;
 
@@ -25,6 +26,7 @@ impl<A: App> Master<A> {
         self.log(&report);
         self.tell_the_manager(&report, now);
         self.run_hooks_of(&report);
+        self.serve_the_desk(&report, now);
     }
 
     fn tell_the_manager(&mut self, report: &Report, now: Moment) {
@@ -216,26 +218,46 @@ impl<A: App> Master<A> {
     }
 
     /// The last words of a worker: how it ended, by whose doing, and what it held.
-    fn report_death(&self, death: &Death) {
-        let words = LastWords::read(self.board.cell(death.slot), sys::now());
-        let Death { slot, generation, status, cause, booting, age } = *death;
-        let state = if booting { "while booting" } else { "in service" };
-        let why = match cause {
-            Cause::Own => format!("{state}, not by the master"),
-            Cause::Retired(why) => format!("retired: {}", retirement(why)),
-            Cause::Stopped => "told to stop".into(),
-            other => given_up(other),
-        };
+    fn report_death(&mut self, death: &Death) {
+        let Death { slot, generation, status, age, .. } = *death;
+        let End { killer, peak_rss } = self.ends.remove(&slot).unwrap_or_default(); // noted when it was reaped
+        let cause = CauseOfDeath::of(death, killer);
+        self.deaths.note(cause);
         let line = format!(
-            "worker {slot} of generation {generation} ended by {} after {}, {why}",
+            "worker {slot} of generation {generation} ended by {} after {}, {}; peak RSS {peak_rss}",
             Ended(status),
-            Span(age)
+            Span(age),
+            why_it_ended(death, cause)
         );
-        match cause {
-            Cause::Retired(_) | Cause::Stopped if !words.held_requests() => tracing::info!("{line}"),
-            Cause::Retired(_) | Cause::Stopped => tracing::warn!("{line}; {words}"),
-            _ => tracing::error!("{line}; {words}"),
+        let words = LastWords::read(self.board.cell(slot), sys::now());
+        let name = cause.as_str();
+        match cause.was_asked_for() {
+            true if !words.held_requests() => tracing::info!(cause = name, "{line}"),
+            true => tracing::warn!(cause = name, "{line}; {words}"),
+            false => tracing::error!(cause = name, "{line}; {words}"),
         }
+    }
+}
+
+/// What a worker was about, and who ended it, if it did not do as it was told.
+fn why_it_ended(death: &Death, cause: CauseOfDeath) -> String {
+    let state = match death.cause {
+        Cause::Own if death.booting => "while booting".into(),
+        Cause::Own => "in service".into(),
+        Cause::Retired(why) => format!("retired: {}", retirement(why)),
+        Cause::Stopped => "told to stop".into(),
+        given_up_for => given_up(given_up_for),
+    };
+    match cause {
+        CauseOfDeath::OutOfMemory => {
+            format!("{state}, killed by the kernel, as its cgroup was out of memory")
+        }
+        CauseOfDeath::ForeignSignal => format!("{state}, by a signal that the master did not send"),
+        CauseOfDeath::Exit | CauseOfDeath::OwnSignal => format!("{state}, by its own doing"),
+        CauseOfDeath::GraceOver if death.cause != Cause::GraceOver => {
+            format!("{state}, and {}", given_up(Cause::GraceOver))
+        }
+        _ => state,
     }
 }
 

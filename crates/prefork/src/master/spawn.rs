@@ -13,7 +13,7 @@ use crate::arbiter::{EXIT_BOOT, Event, ExitStatus, Order};
 use crate::hooks::HookedWorker;
 use crate::ids::{Generation, Pid, Slot};
 use crate::sys::fork::fork;
-use crate::sys::thread_count;
+use crate::sys::{thread_count, title};
 use crate::worker::{self, Job};
 
 use super::doors::Door;
@@ -40,6 +40,7 @@ impl<A: App> Master<A> {
                 tracing::info!("worker {slot} booting, pid {}, generation {generation}", child.pid);
                 let pid = child.pid.0;
                 self.children.insert(slot, child);
+                self.slots_used = self.slots_used.max(slot.0 + 1);
                 self.worker_hook(Hook::PostFork, hooked(pid), Vec::new());
             }
             Err(errno) => self.events.push_back(Event::SpawnFailed { slot, errno }),
@@ -78,7 +79,8 @@ impl<A: App> Master<A> {
                 pipe: writing,
             })
         })?;
-        Ok(Child { pid, pidfd: open_pidfd(pid), pipe: reading, doors })
+        let base = self.board.cell(slot).counts();
+        Ok(Child { pid, pidfd: open_pidfd(pid), pipe: reading, doors, base, killed: false })
     }
 
     /// Forks the helper that runs the application's preparation.
@@ -92,6 +94,7 @@ impl<A: App> Master<A> {
                 eprintln!("{error}");
                 return EXIT_REFUSED;
             }
+            title::show(&setup.settings.identity.proc_name, "prepare");
             // At the start, standard error is where the problems of a configuration stand, too.
             let is_reload = generation != Generation::FIRST;
             if is_reload {
@@ -145,22 +148,18 @@ impl<A: App> Master<A> {
 
     /// Signals a worker.
     pub(super) fn signal(&mut self, slot: Slot, order: Order) {
-        let Some(child) = self.children.get(&slot) else { return };
-        if let Order::Drain { until } = order {
+        if let (Order::Drain { until }, Some(child)) = (order, self.children.get(&slot)) {
             self.board.order_drain(slot, until, self.left_to(child));
         }
+        let Some(child) = self.children.get_mut(&slot) else { return };
         let signal = match order {
             Order::Drain { .. } => Signal::TERM,
             Order::Quit => Signal::QUIT,
             Order::Abort => Signal::ABORT,
             Order::Kill => Signal::KILL,
         };
-        let sent = child.pidfd.as_ref().map(|pidfd| pidfd_send_signal(pidfd, signal));
-        if !matches!(sent, Some(Ok(()) | Err(Errno::SRCH))) {
-            // Without pidfds (ENOSYS, EPERM in some sandboxes) the pid serves: it cannot be anybody else's before we
-            // reap it.
-            kill(child.pid, signal);
-        }
+        child.killed |= order == Order::Kill;
+        child.signal(signal);
         let hook = match order {
             Order::Quit => Hook::WorkerInt,
             Order::Abort => Hook::WorkerAbort,
@@ -168,6 +167,17 @@ impl<A: App> Master<A> {
         };
         let (pid, generation) = (child.pid.0, self.board.cell(slot).generation());
         self.worker_hook(hook, HookedWorker { slot, generation, pid }, Vec::new());
+    }
+}
+
+impl Child {
+    fn signal(&self, signal: Signal) {
+        let sent = self.pidfd.as_ref().map(|pidfd| pidfd_send_signal(pidfd, signal));
+        if !matches!(sent, Some(Ok(()) | Err(Errno::SRCH))) {
+            // Without pidfds (ENOSYS, EPERM in some sandboxes) the pid serves: it cannot be anybody else's before we
+            // reap it.
+            kill(self.pid, signal);
+        }
     }
 }
 

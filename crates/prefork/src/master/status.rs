@@ -3,6 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::app::App;
+use crate::arbiter::Stage;
 use crate::control::{
     FinishedRequest, HeldRequest, HeldState, LastReload, Memory, Pool, ReloadResult, ServerState, Setting,
     SettingsInUse, Status, Upgrade, WorkerInfo, WorkerState, Workers,
@@ -28,7 +29,7 @@ impl<A: App> Master<A> {
             took_seconds: last.took.as_secs_f64(),
         });
         Status {
-            name: self.settings().map(|settings| settings.identity.name()).unwrap_or_default(),
+            name: self.settings().map(|settings| settings.identity.proc_name.clone()).unwrap_or_default(),
             version: self.version.into(),
             pid: self.pid.0,
             uptime_seconds: now.since(self.started).as_secs_f64(),
@@ -47,7 +48,12 @@ impl<A: App> Master<A> {
                 state: state.into(),
                 pid: self.successor.as_ref().map(|successor| successor.pid.0),
             }),
-            deaths: self.record.deaths(),
+            deaths: self
+                .deaths
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(cause, count)| (cause.as_str().into(), count))
+                .collect(),
             requests: (0..self.slots_used).map(|slot| self.board.cell(Slot(slot)).requests()).sum(),
         }
     }
@@ -81,13 +87,19 @@ impl<A: App> Master<A> {
             pid: child.pid.0,
             generation: view.generation.0,
             kind: "web".into(),
-            state: view.state,
+            state: match view.stage {
+                Stage::Booting => WorkerState::Booting,
+                Stage::Ready => WorkerState::Ready,
+                Stage::Draining => WorkerState::Draining,
+                Stage::Leaving => WorkerState::Leaving,
+            },
             busy: held.iter().any(RecordView::is_running),
             age_seconds: now.since(view.spawned).as_secs_f64(),
             requests: counts.requests.saturating_sub(base.requests),
             errors: counts.errors.saturating_sub(base.errors),
             connections: counts.open,
-            last_beat_ms: u64::try_from(now.since(cell.beat().max(view.spawned)).as_millis()).unwrap_or(u64::MAX),
+            last_beat_ms: u64::try_from(now.since(cell.beat().max(view.spawned)).as_millis())
+                .unwrap_or(u64::MAX),
             memory: memory(child.pid),
             held: held.into_iter().map(|request| to_held(request, now)).collect(),
             finished: cell.finished().into_iter().map(to_finished).collect(),
@@ -130,12 +142,4 @@ fn memory(pid: Pid) -> Option<Memory> {
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     let size = rustix::param::page_size() as u64;
     Some(Memory { rss_bytes: pages.saturating_mul(size), uss_bytes: None })
-}
-
-/// A worker, as the arbiter knows it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct WorkerView {
-    pub(crate) generation: crate::ids::Generation,
-    pub(crate) state: WorkerState,
-    pub(crate) spawned: Moment,
 }

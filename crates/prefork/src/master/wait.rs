@@ -147,6 +147,7 @@ impl<A: App> Master<A> {
         self.expire_hooks(now);
         if now >= self.next_tick {
             self.next_tick = now + self.arbiter.tick();
+            self.oom_kills.look(now);
             for slot in self.children.keys() {
                 let cell = self.board.cell(*slot);
                 self.events.push_back(Event::Beat { slot: *slot, beat: cell.beat(), turn: cell.turn() });

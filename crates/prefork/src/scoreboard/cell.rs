@@ -34,6 +34,8 @@ shareable! {
         requests: AtomicU64,
         errors: AtomicU64,
         connections: AtomicU64,
+        /// How many of these are closed again.
+        closed: AtomicU64,
         latency: [AtomicU64; CLASSES],
         held: [Record; HELD],
         finished: [Record; FINISHED],
@@ -53,6 +55,15 @@ shareable! {
         method: Text<2>,
         path: Text<24>,
     }
+}
+
+/// What a slot's tenants have counted, ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+    /// Connections that are open now.
+    pub(crate) open: u64,
 }
 
 /// A request, as read from a cell.
@@ -144,9 +155,17 @@ impl Cell {
     /// it could move in, and these must not become its last words.
     pub(super) fn vacate(&self) {
         self.turn.store(0, Ordering::Relaxed);
+        self.closed.store(self.connections.load(Ordering::Relaxed), Ordering::Relaxed);
         for record in self.held.iter().chain(&self.finished) {
             record.write(|record| record.state.store(FREE, Ordering::Relaxed));
         }
+    }
+
+    /// What its tenants have counted.
+    pub(crate) fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let open = read(&self.connections).saturating_sub(read(&self.closed));
+        Counts { requests: self.requests(), errors: read(&self.errors), open }
     }
 
     /// How many requests the slot's tenants have answered, ever.
@@ -191,6 +210,11 @@ impl Tenant {
     /// Counts an accepted connection.
     pub(crate) fn connected(&self) {
         count(&self.cell.connections, 1);
+    }
+
+    /// Counts one that is closed.
+    pub(crate) fn disconnected(&self) {
+        count(&self.cell.closed, 1);
     }
 
     /// Shows a request that waits for its turn.
@@ -305,6 +329,7 @@ impl Cell {
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            closed: AtomicU64::new(0),
             latency: from_fn(|_| AtomicU64::new(0)),
             held: from_fn(|_| Record::default()),
             finished: from_fn(|_| Record::default()),

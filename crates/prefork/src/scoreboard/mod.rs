@@ -14,7 +14,7 @@ use std::{fmt, io};
 use crate::ids::{Moment, SLOTS, Slot};
 use crate::sys::mapping::{share, shareable};
 
-pub(crate) use cell::{Cell, Tenant};
+pub(crate) use cell::{Cell, Counts, RecordView, Tenant};
 pub(crate) use last_words::{LastWords, Span};
 
 shareable! {

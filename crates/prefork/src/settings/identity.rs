@@ -1,11 +1,16 @@
-//! As whom workers run, and in which environment.
+//! As whom the processes are seen, as whom workers run, and in which environment.
+
+use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User};
 use settings::{Value, mismatch, quote};
 
 settings::section! {
-    /// The workers' identity and environment.
-    pub struct Identity("server") {
+    /// The processes' name, and the workers' identity and environment.
+    pub struct Identity("server", check = Identity::check) {
+        /// What ps(1) shows of the processes begins with it: `NAME: master`, `NAME: worker 3 gen 2`, and ` busy` after that
+        /// while a request has its turn.
+        pub proc_name ["name", 'n']: String = program_name(),
         /// The user that workers run as: a name or a number that the user database knows.
         pub user ['u']: Option<UserName> = None,
         /// The group that workers run as; the user's own group when only a user is given.
@@ -28,6 +33,20 @@ impl Identity {
     pub(crate) fn gid(&self) -> Option<Gid> {
         self.group.as_ref().map(|group| group.gid).or(self.user.as_ref().map(|user| user.gid))
     }
+
+    fn check(&self) -> Vec<(&'static str, String)> {
+        let name = &self.proc_name;
+        let shown = !name.is_empty() && !name.contains(char::is_control);
+        let problem = || format!("{} cannot be shown; give a name without control characters", quote(name));
+        if shown { Vec::new() } else { vec![("proc_name", problem())] }
+    }
+}
+
+/// The file name of the program, as it was called.
+fn program_name() -> String {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&program).file_name().unwrap_or("prefork".as_ref());
+    name.to_string_lossy().into_owned()
 }
 
 /// A user that exists.
@@ -117,5 +136,20 @@ impl Value for Assignment {
 
     fn to_toml(&self) -> String {
         quote(&format!("{}={}", self.name, self.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_ps_cannot_show_is_a_problem() {
+        let named = |name: &str| Identity { proc_name: name.into(), ..Identity::default() };
+        assert_eq!(named("größe 3").check(), []);
+        assert_eq!(Identity::default().check(), []);
+        for name in ["", "a\nb", "a\0"] {
+            assert!(matches!(&named(name).check()[..], [("proc_name", _)]), "{name:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod address;
 mod control;
 mod hooks;
 mod identity;
+mod pool_size;
 mod process;
 mod workers;
 
@@ -20,6 +21,8 @@ pub use hooks::{HookCommand, HookCommands};
 pub use identity::{Assignment, GroupName, Identity, UserName};
 pub use process::{DirectoryError, Process};
 pub use workers::{Surge, WorkerClass, WorkerCount, Workers};
+
+pub(crate) use pool_size::{Machine, PoolSize};
 
 use crate::arbiter::{Limits, Policy};
 
@@ -89,7 +92,7 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What happens to request bodies.
     pub bodies: Bodies,
-    /// As whom workers run, and in which environment.
+    /// As whom the processes are seen, as whom workers run, and in which environment.
     pub identity: Identity,
     /// The master as a process.
     pub process: Process,
@@ -114,13 +117,13 @@ impl Settings {
         ]
     }
 
-    /// What the arbiter has to know.
-    pub(crate) fn policy(&self) -> Policy {
-        let workers = self.workers.count();
+    /// What the arbiter has to know, of a pool of this size.
+    pub(crate) fn policy(&self, size: PoolSize) -> Policy {
+        let workers = size.count();
         Policy {
             workers,
             surge: self.workers.surge.of(workers),
-            max_draining: self.workers.max_draining(),
+            max_draining: self.workers.max_draining(workers),
             boot_concurrency: self.workers.boot_concurrency(),
             boot_failures_max: Some(self.workers.boot_failures_max).filter(|most| *most > 0),
             on_crash_loop: self.workers.on_crash_loop,

@@ -4,9 +4,6 @@ use settings::{Value, mismatch, quote};
 
 use crate::arbiter::{MOST_WORKERS, OnCrashLoop};
 
-/// What `auto` gives at most.
-const MOST_AUTO: usize = 8;
-
 settings::choice! {
     /// How many requests a worker runs at once.
     pub enum WorkerClass {
@@ -21,7 +18,7 @@ settings::section! {
     /// The pool.
     pub struct Workers("server") {
         /// How many workers: a number, or "auto" for min(2 * cores + 1, 8), where cores counts the affinity mask and the
-        /// processor quota.
+        /// processor quota, and at most one for every 64 MiB of the cgroup's memory limit.
         pub workers ['w', env "WEB_CONCURRENCY"]: WorkerCount = WorkerCount::Auto,
         /// "sync": a worker runs one request at a time; "async": up to worker_connections.
         pub worker_class ['k']: WorkerClass = WorkerClass::Sync,
@@ -46,17 +43,10 @@ settings::section! {
 }
 
 impl Workers {
-    /// The number wanted.
-    pub fn count(&self) -> u16 {
-        match self.workers {
-            WorkerCount::Auto => (2 * num_cpus::get() + 1).min(MOST_AUTO) as u16,
-            WorkerCount::Exactly(count) => count,
-        }
-    }
-
-    pub(crate) fn max_draining(&self) -> u16 {
+    /// How many may drain at once, in a pool of this size.
+    pub(crate) fn max_draining(&self, count: u16) -> u16 {
         match self.max_draining {
-            0 => self.count(),
+            0 => count,
             number => number,
         }
     }

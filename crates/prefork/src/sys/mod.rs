@@ -5,8 +5,10 @@ pub(crate) mod descriptors;
 pub(crate) mod environment;
 pub(crate) mod fork;
 pub(crate) mod mapping;
+pub(crate) mod reap;
 pub(crate) mod signals;
 pub(crate) mod sockets;
+pub(crate) mod title;
 
 use std::time::Duration;
 

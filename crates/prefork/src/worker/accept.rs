@@ -141,13 +141,14 @@ impl<A: App> Acceptor<A> {
     /// Starts to serve a connection.
     pub(super) fn serve(&self, (socket, peer): Fresh) -> Arc<Flow> {
         let flow = Arc::new(Flow::new());
+        self.handling.tenant.connected();
         match Stream::new(socket, peer) {
             Ok(stream) => {
-                self.handling.tenant.connected();
                 let (handling, open) = (Arc::clone(&self.handling), self.open.guard());
                 tokio::spawn(serve(stream, peer, handling, Arc::clone(&flow), open));
             }
             Err(error) => {
+                self.handling.tenant.disconnected();
                 tracing::warn!(%error, "a connection could not be set up");
                 flow.settle();
             }

@@ -1,6 +1,7 @@
 //! The life of a worker, from the fork to its end.
 
 mod accept;
+mod busy;
 mod held;
 mod life;
 mod pipe;
@@ -24,8 +25,10 @@ use crate::ids::{Generation, Pid, Slot};
 use crate::listener::Listener;
 use crate::scoreboard::{Scoreboard, Tenant};
 use crate::settings::Settings;
+use crate::sys::title::{self, BusyMark};
 
 use accept::{Acceptor, Left};
+use busy::Busy;
 use held::HeldSockets;
 use life::{Life, Open};
 use pipe::MasterPipe;
@@ -38,6 +41,7 @@ pub use life::Draining;
 
 pub(crate) use pipe::Message;
 pub(crate) use sandbox::{enter_as_command, enter_as_helper};
+pub(crate) use watch::EXIT_ABORTED;
 
 /// What a child needs to be a worker.
 pub(crate) struct Job<A: App> {
@@ -79,12 +83,14 @@ struct Worker<A: App> {
     pipe: Arc<MasterPipe>,
     sockets: Arc<HeldSockets>,
     tenant: Arc<Tenant>,
+    busy: BusyMark,
     leftovers: mpsc::UnboundedReceiver<accept::Fresh>,
 }
 
 impl<A: App> Worker<A> {
     fn start(job: Job<A>) -> Result<Self, Box<dyn std::error::Error>> {
         let Job { slot, generation, app, settings, board, hooks, listeners, lifeline, pipe } = job;
+        let busy = title::show(&settings.identity.proc_name, &format!("worker {slot} gen {generation}"));
         let pid = Pid(std::process::id().cast_signed());
         let tenant = Arc::new(Tenant::move_in(board.cell(slot), pid, generation));
         sandbox::enter(&settings.identity).map_err(|failed| failed.to_string())?;
@@ -128,6 +134,7 @@ impl<A: App> Worker<A> {
             pipe,
             sockets,
             tenant,
+            busy,
             leftovers,
         })
     }
@@ -162,6 +169,7 @@ impl<A: App> Worker<A> {
             settings: Arc::clone(&self.settings),
             turn: Turn::new(workers),
             tenant: Arc::clone(&self.tenant),
+            busy: Busy::new(std::mem::take(&mut self.busy)),
             sockets: Arc::clone(&self.sockets),
             life: self.life.clone(),
             board: self.board,

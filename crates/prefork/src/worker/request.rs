@@ -20,6 +20,7 @@ use crate::scoreboard::{Scoreboard, Tenant};
 use crate::settings::Settings;
 
 use super::WorkerHooks;
+use super::busy::Busy;
 use super::held::{HeldSockets, NEVER_BEGUN, TIMED_OUT};
 use super::life::{Life, OpenGuard};
 use super::recycling::Recycling;
@@ -32,6 +33,7 @@ pub(super) struct Handling<A: App> {
     pub(super) settings: Arc<Settings>,
     pub(super) turn: Turn,
     pub(super) tenant: Arc<Tenant>,
+    pub(super) busy: Busy,
     pub(super) sockets: Arc<HeldSockets>,
     pub(super) life: Life,
     pub(super) board: Scoreboard,
@@ -65,6 +67,7 @@ pub(super) async fn serve<A: App>(
     let connected = Connected { stream: Arc::clone(&stream), flow: Arc::clone(&flow), peer, _open: open };
     let service = RequestService { handling: Arc::clone(&handling), connected };
     wire::serve(&stream, &flow, &handling.settings, || handling.is_leaving(), service).await;
+    handling.tenant.disconnected();
 }
 
 /// Why the application was not asked, or its answer is not used.
@@ -123,6 +126,7 @@ impl<A: App> Handling<A> {
         if self.life.is_cut() {
             return Err(never_begun()); // the turn may come before the news, which another thread brings to one after another
         }
+        let busy = self.busy.begin();
         held.runs(self.turn.is_single());
         socket.runs();
         self.recycling.count();
@@ -144,7 +148,7 @@ impl<A: App> Handling<A> {
             self.hooks.call(|hooks, worker| hooks.post_request(worker, &method, &uri, status));
         }
         held.finished(status.as_u16());
-        drop((socket, permit));
+        drop((busy, socket, permit));
         result
     }
 

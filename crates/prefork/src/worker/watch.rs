@@ -25,7 +25,7 @@ use super::life::{LifeControl, Phase};
 use super::pipe::{MasterPipe, Message};
 
 /// Exit status of a worker that was stuck: 128 + SIGABRT, as a shell would say it.
-const EXIT_ABORTED: i32 = 134;
+pub(crate) const EXIT_ABORTED: i32 = 134;
 /// How long the loop has to answer after an abort before it counts as stuck.
 const ANSWER: Duration = Duration::from_millis(200);
 /// How long an aborted worker serves what waits behind the stuck request, if its loop runs. The master kills two seconds
