@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::process::{ExitCode, Termination};
+use std::sync::Arc;
 
 use crate::app::App;
 use crate::arbiter::EXIT_STOPPED;
+use crate::http::TakeLine;
 use crate::listener::{BindError, bind_all};
 use crate::master::{Master, Setup, SetupError};
 use crate::settings::Settings;
@@ -15,6 +17,17 @@ use crate::sys::thread_count;
 pub(crate) type Reload<A> = Box<dyn FnMut() -> Result<Revision<A>, String>>;
 /// What runs when the first worker serves.
 pub(crate) type WhenServing = Box<dyn FnMut(&[SocketAddr])>;
+
+/// What opens log files anew.
+pub(crate) type Reopen = Arc<dyn Fn() + Send + Sync>;
+
+/// Who keeps the log files.
+#[derive(Default)]
+pub(crate) struct Logs {
+    /// Asked in each worker.
+    pub(crate) access: Option<Box<dyn Fn() -> Option<TakeLine>>>,
+    pub(crate) reopen: Option<Reopen>,
+}
 
 /// What a generation of workers is started with.
 pub struct Revision<A> {
@@ -52,7 +65,7 @@ impl Server {
 
     /// The application that it carries.
     pub fn app<A: App>(self, app: A) -> Ready<A> {
-        Ready { settings: self.settings, app, reload: None, when_serving: None }
+        Ready { settings: self.settings, app, reload: None, when_serving: None, logs: Logs::default() }
     }
 }
 
@@ -62,6 +75,7 @@ pub struct Ready<A: App> {
     app: A,
     reload: Option<Reload<A>>,
     when_serving: Option<WhenServing>,
+    logs: Logs,
 }
 
 impl<A: App> Ready<A> {
@@ -78,6 +92,29 @@ impl<A: App> Ready<A> {
     #[must_use]
     pub fn when_serving(mut self, tell: impl FnMut(&[SocketAddr]) + 'static) -> Self {
         self.when_serving = Some(Box::new(tell));
+        self
+    }
+
+    /// The access log, whose lines [`settings::Access`](crate::settings::Access) describes: `open` is asked once in each worker,
+    /// after the worker has adopted its revision, and gives who takes the lines, each without its line end. Where it gives
+    /// `None`, nothing is made for nobody.
+    ///
+    /// Lines are taken on any thread of the worker, the last ones while another is stuck: whoever takes them must wait for
+    /// nothing.
+    #[must_use]
+    pub fn access_log<L>(mut self, open: impl Fn() -> Option<L> + 'static) -> Self
+    where
+        L: Fn(&str) + Send + Sync + 'static,
+    {
+        self.logs.access = Some(Box::new(move || open().map(|take| Arc::new(take) as TakeLine)));
+        self
+    }
+
+    /// What a SIGUSR1 does: log files were moved away, and are to be opened anew. Called in the master first, which may make
+    /// them for workers that have given up its privileges, then in each worker, on its second thread.
+    #[must_use]
+    pub fn on_reopen(mut self, reopen: impl Fn() + Send + Sync + 'static) -> Self {
+        self.logs.reopen = Some(Arc::new(reopen));
         self
     }
 
@@ -102,7 +139,7 @@ impl<A: App> Ready<A> {
             tracing::info!("listening at http://{} (pid {})", listener.address(), std::process::id());
         }
         let setup = Setup::new(Revision::new(self.settings, self.app));
-        let master = Master::new(setup, listeners, self.reload, self.when_serving)?;
+        let master = Master::new(setup, listeners, self.reload, self.when_serving, self.logs)?;
         Ok(master.live())
     }
 }

@@ -16,7 +16,7 @@ use crate::arbiter::{Action, Arbiter, Event};
 use crate::ids::{Generation, Moment, Pid, Slot};
 use crate::listener::Listener;
 use crate::scoreboard::Scoreboard;
-use crate::server::{Reload, Revision, WhenServing};
+use crate::server::{Logs, Reload, Revision, WhenServing};
 use crate::settings::{Settings, Sockets};
 use crate::sys;
 
@@ -57,6 +57,7 @@ pub(crate) struct Master<A: App> {
     setups: BTreeMap<Generation, Setup<A>>,
     reload: Option<Reload<A>>,
     when_serving: Option<WhenServing>,
+    logs: Logs,
     board: Scoreboard,
     listeners: Vec<Listener>,
     addresses: Vec<std::net::SocketAddr>,
@@ -97,6 +98,7 @@ impl<A: App> Master<A> {
         listeners: Vec<Listener>,
         reload: Option<Reload<A>>,
         when_serving: Option<WhenServing>,
+        logs: Logs,
     ) -> Result<Self, SetupError> {
         let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
         let board = Scoreboard::new().map_err(SetupError::at("make its scoreboard"))?;
@@ -109,6 +111,7 @@ impl<A: App> Master<A> {
             setups: BTreeMap::from([(Generation::FIRST, setup)]),
             reload,
             when_serving,
+            logs,
             board,
             bound,
             addresses: listeners.iter().map(Listener::address).collect(),

@@ -62,6 +62,8 @@ impl<A: App> Master<A> {
                     .collect(),
                 lifeline,
                 pipe: writing,
+                access_log: this.logs.access.as_ref().and_then(|open| open()),
+                reopen: this.logs.reopen.take(),
             })
         })?;
         Ok(Child { pid, pidfd: open_pidfd(pid), pipe: reading })
@@ -133,11 +135,28 @@ impl<A: App> Master<A> {
             Order::Abort => Signal::ABORT,
             Order::Kill => Signal::KILL,
         };
-        let sent = child.pidfd.as_ref().map(|pidfd| pidfd_send_signal(pidfd, signal));
+        child.signal(signal);
+    }
+
+    /// Opens the log files anew, here and then in each worker. One that boots keeps the signal pending until its watch thread
+    /// reads it.
+    pub(super) fn reopen_logs(&self) {
+        if let Some(reopen) = &self.logs.reopen {
+            reopen();
+            for child in self.children.values() {
+                child.signal(Signal::USR1);
+            }
+        }
+    }
+}
+
+impl Child {
+    fn signal(&self, signal: Signal) {
+        let sent = self.pidfd.as_ref().map(|pidfd| pidfd_send_signal(pidfd, signal));
         if !matches!(sent, Some(Ok(()) | Err(Errno::SRCH))) {
             // Without pidfds (ENOSYS, EPERM in some sandboxes) the pid serves: it cannot be anybody else's before we
             // reap it.
-            kill(child.pid, signal);
+            kill(self.pid, signal);
         }
     }
 }

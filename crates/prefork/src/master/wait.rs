@@ -119,6 +119,10 @@ impl<A: App> Master<A> {
             Signal::SIGHUP => arbiter::Signal::Hup,
             Signal::SIGTTIN => arbiter::Signal::Ttin,
             Signal::SIGTTOU => arbiter::Signal::Ttou,
+            Signal::SIGUSR1 if self.logs.reopen.is_some() => {
+                self.reopen_logs();
+                return tracing::info!("{signal} from pid {pid} (uid {uid}): log files are opened anew");
+            }
             other => {
                 return tracing::warn!("{other} from pid {pid} (uid {uid}): this version does nothing on it");
             }

@@ -15,6 +15,15 @@ settings::section! {
     }
 }
 
+impl Identity {
+    /// Whom files are to belong to that workers open themselves: user and group, `None` where a worker has the master's.
+    pub fn owner(&self) -> (Option<u32>, Option<u32>) {
+        let (user, group) = (self.user.as_ref(), self.group.as_ref());
+        let gid = group.map(|group| group.gid).or(user.map(|user| user.gid));
+        (user.map(|user| user.uid.as_raw()), gid.map(Gid::as_raw))
+    }
+}
+
 /// A user that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserName {

@@ -2,6 +2,7 @@
 //!
 //! A key's documentation, default, flag and reading stand at its field; see the `settings` crate for what comes of it.
 
+mod access;
 mod address;
 mod identity;
 mod workers;
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 pub use settings::{Seconds, Section};
 
+pub use access::{Access, AccessFormat, PathPattern};
+pub(crate) use access::{Atom, Piece};
 pub use address::Address;
 pub use identity::{Assignment, GroupName, Identity, UserName};
 pub use workers::{Surge, WorkerClass, WorkerCount, Workers};
@@ -76,12 +79,21 @@ pub struct Settings {
     pub bodies: Bodies,
     /// As whom workers run, and in which environment.
     pub identity: Identity,
+    /// What the access log tells.
+    pub access: Access,
 }
 
 impl Settings {
     /// All sections, for a `settings::Program`.
-    pub fn sections(&mut self) -> [&mut dyn Section; 5] {
-        [&mut self.sockets, &mut self.workers, &mut self.timeouts, &mut self.bodies, &mut self.identity]
+    pub fn sections(&mut self) -> [&mut dyn Section; 6] {
+        [
+            &mut self.sockets,
+            &mut self.workers,
+            &mut self.timeouts,
+            &mut self.bodies,
+            &mut self.identity,
+            &mut self.access,
+        ]
     }
 
     /// What the arbiter has to know.

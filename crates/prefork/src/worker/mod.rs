@@ -19,9 +19,10 @@ use tokio::sync::mpsc;
 
 use crate::app::{App, Context};
 use crate::arbiter::{EXIT_BOOT, EXIT_BUILD};
-use crate::http::RequestIds;
+use crate::http::{AccessLog, RequestIds, TakeLine};
 use crate::ids::{Generation, Pid, Slot};
 use crate::scoreboard::{Scoreboard, Tenant};
+use crate::server::Reopen;
 use crate::settings::Settings;
 
 use accept::Acceptor;
@@ -50,6 +51,10 @@ pub(crate) struct Job<A: App> {
     pub(crate) lifeline: OwnedFd,
     /// Where its messages go.
     pub(crate) pipe: OwnedFd,
+    /// Where the lines of its access log go.
+    pub(crate) access_log: Option<TakeLine>,
+    /// What opens its log files anew.
+    pub(crate) reopen: Option<Reopen>,
 }
 
 /// Works until the end; gives the exit status.
@@ -74,16 +79,19 @@ struct Worker<A: App> {
     pipe: Arc<MasterPipe>,
     sockets: Arc<HeldSockets>,
     tenant: Arc<Tenant>,
+    access_log: Option<Arc<AccessLog>>,
     leftovers: mpsc::UnboundedReceiver<accept::Fresh>,
 }
 
 impl<A: App> Worker<A> {
     fn start(job: Job<A>) -> Result<Self, Box<dyn std::error::Error>> {
-        let Job { slot, generation, app, settings, board, listeners, lifeline, pipe } = job;
+        let Job { slot, generation, app, settings, board, listeners, lifeline, pipe, access_log, reopen } =
+            job;
         let pid = Pid(std::process::id().cast_signed());
         let tenant = Arc::new(Tenant::move_in(board.cell(slot), pid, generation));
         sandbox::enter(&settings.identity).map_err(|failed| failed.to_string())?;
         log_panics();
+        let access_log = access_log.map(|take| AccessLog::new(&settings.access, take));
         let (life, control) = Life::new();
         let pipe = Arc::new(MasterPipe::new(pipe));
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
@@ -102,6 +110,7 @@ impl<A: App> Worker<A> {
             leftovers: sender,
             grace: settings.timeouts.graceful_timeout.as_duration(),
             ready: Arc::clone(&ready),
+            reopen,
         };
         watch.start()?;
         let draining = Draining::new(life.clone());
@@ -117,6 +126,7 @@ impl<A: App> Worker<A> {
             pipe,
             sockets,
             tenant,
+            access_log,
             leftovers,
         })
     }
@@ -155,6 +165,7 @@ impl<A: App> Worker<A> {
             life: self.life.clone(),
             recycling: Recycling::new(Arc::clone(&self.pipe), most, jitter, random),
             ids: RequestIds::new(random),
+            access_log: self.access_log.take(),
             spool: Default::default(),
         });
         let open = Open::default();

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tower_service::Service;
 
 use crate::app::{App, BodyPolicy, BoxError, Client};
-use crate::http::{self as wire, Answer, Body, Flow, RequestIds, Spool, refusal};
+use crate::http::{self as wire, AccessLog, Answer, Body, Entry, Flow, RequestIds, Spool, refusal};
 use crate::scoreboard::Tenant;
 use crate::settings::Settings;
 
@@ -36,6 +36,7 @@ pub(super) struct Handling<A: App> {
     pub(super) life: Life,
     pub(super) recycling: Recycling,
     pub(super) ids: RequestIds,
+    pub(super) access_log: Option<Arc<AccessLog>>,
     pub(super) spool: Spool,
 }
 
@@ -75,8 +76,9 @@ impl<A: App> Handling<A> {
         request: Request<Incoming>,
         id: u64,
         from: Connected,
+        entry: Option<Arc<Entry>>,
     ) -> Response<Answer<A::Answer>> {
-        let mut response = match self.ask(request, id, &from).await {
+        let mut response = match self.ask(request, id, &from, entry.as_ref()).await {
             Ok(response) => response.map(|body| Answer::of_application(body, Arc::clone(&from.flow))),
             Err(Refused(status, why)) => {
                 refusal(status, &why).map(|body| Answer::fixed(body, Arc::clone(&from.flow)))
@@ -85,6 +87,7 @@ impl<A: App> Handling<A> {
         if self.life.is_leaving() || from.flow.is_unread() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        log(&mut response, entry.as_ref());
         response
     }
 
@@ -93,6 +96,7 @@ impl<A: App> Handling<A> {
         request: Request<Incoming>,
         id: u64,
         from: &Connected,
+        entry: Option<&Arc<Entry>>,
     ) -> Result<Response<A::Answer>, Refused> {
         let (mut head, incoming) = request.into_parts();
         let body = match self.receive(&head, incoming).await {
@@ -106,7 +110,7 @@ impl<A: App> Handling<A> {
 
         let path = head.uri.path_and_query().map_or("*", |path| path.as_str());
         let mut held = self.tenant.hold(head.method.as_str(), path, id);
-        let mut socket = self.sockets.enter(&from.stream, &from.flow);
+        let mut socket = self.sockets.enter(&from.stream, &from.flow, entry.cloned());
         from.flow.settle();
         let permit = tokio::select! {
             biased;
@@ -156,6 +160,14 @@ impl<A: App> Handling<A> {
     }
 }
 
+/// Has the answer told of in the access log.
+fn log<B>(response: &mut Response<Answer<B>>, entry: Option<&Arc<Entry>>) {
+    if let Some(entry) = entry {
+        let line = entry.answered(response.status(), response.headers());
+        response.body_mut().log(line);
+    }
+}
+
 fn failed(id: u64, error: BoxError) -> Refused {
     tracing::error!(request = %format_args!("{id:016x}"), %error, "the application failed");
     internal_error(id)
@@ -188,9 +200,11 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for RequestService<A> {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.connected.flow.begins();
         let id = self.handling.ids.next();
+        let access_log = self.handling.access_log.as_ref();
+        let entry = access_log.and_then(|log| log.enter(&request, self.connected.peer));
         let handling = Arc::clone(&self.handling);
-        let task = tokio::spawn(handling.handle(request, id, self.connected.clone()));
-        Answering { task, id, flow: Arc::clone(&self.connected.flow) }
+        let task = tokio::spawn(handling.handle(request, id, self.connected.clone(), entry.clone()));
+        Answering { task, id, flow: Arc::clone(&self.connected.flow), entry }
     }
 }
 
@@ -199,18 +213,33 @@ struct Answering<B> {
     task: JoinHandle<Response<Answer<B>>>,
     id: u64,
     flow: Arc<Flow>,
+    /// Until the answer is there.
+    entry: Option<Arc<Entry>>,
+}
+
+impl<B> Drop for Answering<B> {
+    fn drop(&mut self) {
+        if let Some(entry) = &self.entry {
+            entry.client_left();
+        }
+    }
 }
 
 impl<B> Future for Answering<B> {
     type Output = Result<Response<Answer<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match ready!(Pin::new(&mut self.task).poll(cx)) {
+        let answered = ready!(Pin::new(&mut self.task).poll(cx));
+        let entry = self.entry.take();
+        let response = match answered {
             Ok(response) => response,
             Err(_panicked) => {
                 let Refused(status, why) = internal_error(self.id);
                 tracing::error!(request = %format_args!("{:016x}", self.id), "a handler panicked");
-                refusal(status, &why).map(|body: Bytes| Answer::fixed(body, Arc::clone(&self.flow)))
+                let mut response =
+                    refusal(status, &why).map(|body: Bytes| Answer::fixed(body, Arc::clone(&self.flow)));
+                log(&mut response, entry.as_ref());
+                response
             }
         };
         Poll::Ready(Ok(response))

@@ -16,6 +16,7 @@ use crate::arbiter::Wish;
 use crate::ids::{Moment, Slot};
 use crate::listener::stop_deferring;
 use crate::scoreboard::{LastWords, Scoreboard};
+use crate::server::Reopen;
 use crate::sys::{self, fork::exit_now};
 
 use super::accept::{Fresh, LAST_CALL, empty};
@@ -51,6 +52,8 @@ pub(super) struct Watch {
     pub(super) grace: Duration,
     /// Whether the worker has said that it can serve. Before that, there is nothing to drain.
     pub(super) ready: Arc<AtomicBool>,
+    /// What opens log files anew.
+    pub(super) reopen: Option<Reopen>,
 }
 
 /// The signals that this thread hears; all others are ignored or keep their meaning.
@@ -118,6 +121,11 @@ impl Watch {
             Ok(Signal::SIGINT | Signal::SIGQUIT) => exit_now(0),
             Ok(Signal::SIGABRT) if self.cut(Phase::Aborting, in_hand) => {
                 in_hand.drain = Some(sys::now() + ABORT_DRAIN);
+            }
+            Ok(Signal::SIGUSR1) => {
+                if let Some(reopen) = &self.reopen {
+                    reopen();
+                }
             }
             _ => {}
         }
