@@ -228,17 +228,36 @@ fn main() -> ExitCode {
         Ok(started) => started,
         Err(exit) => return exit,
     };
-    if let Err(error) = logging::install(&started.configuration.logging) {
-        eprintln!("{error}");
-        return ExitCode::FAILURE;
-    }
+    let log = match logging::install(&started.configuration.logging) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     for warning in &started.report.warnings {
         tracing::warn!("{warning}");
     }
+    let (uid, gid) = started.configuration.server.identity.owner();
+    log.owned_by(uid, gid);
+    let (reloaded, access, reopened) = (log.clone(), log.clone(), log);
     let source = started.source;
-    let reload = move || match Bench::load(&source) {
-        Ok((bench, _)) => Ok(Revision::new(bench.server, Echo)),
-        Err(problems) => Err(problems.to_string()),
+    let reload = move || {
+        let (Bench { server, logging }, _) = Bench::load(&source).map_err(|problems| problems.to_string())?;
+        let (uid, gid) = server.identity.owner();
+        let log = reloaded.clone();
+        Ok(Revision::new(server, Echo).adopted_by(move || {
+            log.owned_by(uid, gid);
+            if let Err(error) = log.apply(&logging) {
+                tracing::error!("{error}");
+            }
+        }))
     };
-    Server::new(started.configuration.server).app(Echo).on_reload(reload).run().report()
+    Server::new(started.configuration.server)
+        .app(Echo)
+        .on_reload(reload)
+        .on_reopen(move || reopened.reopen())
+        .access_log(move || access.access_log())
+        .run()
+        .report()
 }

@@ -26,8 +26,8 @@ fn main() -> ExitCode {
         Ok(started) => started,
         Err(exit) => return exit,
     };
-    let console = match logging::install_as("devsim", &configuration.logging) {
-        Ok(console) => console,
+    let log = match logging::install_as("devsim", &configuration.logging) {
+        Ok(log) => log,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
@@ -35,15 +35,20 @@ fn main() -> ExitCode {
     };
     warn(&report);
     let DevSimConfiguration { server, app, .. } = configuration;
+    let (uid, gid) = server.identity.owner();
+    log.owned_by(uid, gid);
     let database = app.database_url.to_string();
+    let (reloaded, access, reopened) = (log.clone(), log.clone(), log);
     let reload = move || {
         let loaded = DevSimConfiguration::load(&source);
         let (configuration, report) = loaded.map_err(|problems| problems.to_string())?;
         warn(&report);
         let DevSimConfiguration { server, app, logging } = configuration;
-        let console = console.clone();
+        let (uid, gid) = server.identity.owner();
+        let log = reloaded.clone();
         Ok(Revision::new(server, DevSim::new(app)).adopted_by(move || {
-            if let Err(error) = console.apply(&logging) {
+            log.owned_by(uid, gid);
+            if let Err(error) = log.apply(&logging) {
                 tracing::error!("{error}");
             }
         }))
@@ -51,6 +56,8 @@ fn main() -> ExitCode {
     Server::new(server)
         .app(DevSim::new(app))
         .on_reload(reload)
+        .on_reopen(move || reopened.reopen())
+        .access_log(move || access.access_log())
         .when_serving(move |addresses| announce(addresses, &database))
         .run()
         .report()
