@@ -213,32 +213,21 @@ struct Answering<B> {
     task: JoinHandle<Response<Answer<B>>>,
     id: u64,
     flow: Arc<Flow>,
-    /// Until the answer is there.
     entry: Option<Arc<Entry>>,
-}
-
-impl<B> Drop for Answering<B> {
-    fn drop(&mut self) {
-        if let Some(entry) = &self.entry {
-            entry.client_left();
-        }
-    }
 }
 
 impl<B> Future for Answering<B> {
     type Output = Result<Response<Answer<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answered = ready!(Pin::new(&mut self.task).poll(cx));
-        let entry = self.entry.take();
-        let response = match answered {
+        let response = match ready!(Pin::new(&mut self.task).poll(cx)) {
             Ok(response) => response,
             Err(_panicked) => {
                 let Refused(status, why) = internal_error(self.id);
                 tracing::error!(request = %format_args!("{:016x}", self.id), "a handler panicked");
                 let mut response =
                     refusal(status, &why).map(|body: Bytes| Answer::fixed(body, Arc::clone(&self.flow)));
-                log(&mut response, entry.as_ref());
+                log(&mut response, self.entry.as_ref());
                 response
             }
         };

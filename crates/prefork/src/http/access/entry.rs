@@ -15,9 +15,6 @@ use crate::sys;
 use super::AccessLog;
 use super::render::line;
 
-/// What the log says where a client has left before there was an answer, as nginx does.
-const CLIENT_LEFT: u16 = 499;
-
 /// A request, as the log will tell of it. Whoever might answer it holds it; the first who does makes the line.
 pub(crate) struct Entry {
     log: Arc<AccessLog>,
@@ -28,14 +25,13 @@ pub(crate) struct Entry {
     /// The request's headers that are told, by the place of their piece.
     headers: Headers,
     begun: Moment,
-    client_left: AtomicBool,
     told: AtomicBool,
 }
 
 /// An answer, of which there is a line when this is dropped: its body was handed over, or nobody wants it.
 pub(crate) struct Line {
     entry: Arc<Entry>,
-    status: u16,
+    status: StatusCode,
     /// The answer's headers that are told.
     headers: Headers,
     sent: u64,
@@ -44,7 +40,7 @@ pub(crate) struct Line {
 /// What a line is made of.
 pub(super) struct Facts<'a> {
     pub(super) request: &'a Entry,
-    pub(super) status: u16,
+    pub(super) status: StatusCode,
     pub(super) sent: u64,
     pub(super) took: Duration,
     pub(super) now: Timestamp,
@@ -65,7 +61,6 @@ impl Entry {
             client,
             headers,
             begun: sys::now(),
-            client_left: AtomicBool::new(false),
             told: AtomicBool::new(false),
         }
     }
@@ -73,12 +68,7 @@ impl Entry {
     /// An answer begins.
     pub(crate) fn answered(self: &Arc<Self>, status: StatusCode, headers: &HeaderMap) -> Line {
         let headers = told(&self.log, |atom| last(headers, atom.answer_header()?));
-        Line { entry: Arc::clone(self), status: status.as_u16(), headers, sent: 0 }
-    }
-
-    /// The connection has ended, whatever the answer will be.
-    pub(crate) fn client_left(&self) {
-        self.client_left.store(true, Ordering::Relaxed);
+        Line { entry: Arc::clone(self), status, headers, sent: 0 }
     }
 }
 
@@ -95,10 +85,9 @@ impl Drop for Line {
         if entry.told.swap(true, Ordering::Relaxed) {
             return;
         }
-        let left = entry.client_left.load(Ordering::Relaxed);
         let facts = Facts {
             request: entry,
-            status: if left { CLIENT_LEFT } else { self.status },
+            status: self.status,
             sent: self.sent,
             took: sys::now().since(entry.begun),
             now: Timestamp::now(),

@@ -46,7 +46,7 @@ fn render(line: &mut String, pieces: &[Piece], facts: &Facts<'_>, limit: usize) 
             Atom::Client => write!(line, "{}", request.client),
             Atom::Time => write!(line, "{}", facts.now.strftime("[%d/%b/%Y:%H:%M:%S %z]")),
             Atom::Protocol => write!(line, "{:?}", request.version),
-            Atom::Status => write!(line, "{}", facts.status),
+            Atom::Status => line.write_str(facts.status.as_str()),
             Atom::BytesIfAny if facts.sent == 0 => write!(line, "-"),
             Atom::Bytes | Atom::BytesIfAny => write!(line, "{}", facts.sent),
             Atom::Seconds => write!(line, "{}", facts.took.as_secs()),

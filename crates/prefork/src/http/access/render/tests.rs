@@ -144,15 +144,6 @@ fn an_answer_that_comes_second_is_not_told() {
 }
 
 #[test]
-fn a_client_that_has_left_is_told_as_499() {
-    let (log, lines) = log(format("%(s)s %(B)s"));
-    let entry = log.enter(&request("/", &[]), client()).unwrap();
-    entry.client_left();
-    drop(entry.answered(StatusCode::OK, &HeaderMap::new()));
-    assert_eq!(*lines.lock().unwrap(), ["499 0"]);
-}
-
-#[test]
 fn excluded_paths_have_no_line() {
     let pattern = |text| PathPattern::from_text(text).unwrap();
     let access_log_exclude = vec![pattern("/health"), pattern("/static/*")];
