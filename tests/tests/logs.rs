@@ -351,6 +351,9 @@ fn an_unusable_directory_is_one_warning_and_the_console_has_all() {
     server.wait_for_line(&["GET /told HTTP/1.1"]);
     server.signal(Signal::USR1);
     server.wait_for_line(&["SIGUSR1", "log files are opened anew"]);
+    let workers = server.workers();
+    server.signal(Signal::HUP);
+    server.wait_for_others(&workers, 2);
     let said = server.said();
     let warnings: Vec<&str> = said.lines().filter(|line| line.contains("WARNING")).collect();
     assert_eq!(warnings.len(), 1, "{said}");

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_short_leaves_no_trace_in_another_file() {
+    fn lines_that_a_full_disk_did_not_take_are_told_of_in_the_next_file() {
         let (directory, file) = in_a_directory();
         fs::remove_file(file.path()).unwrap();
         std::os::unix::fs::symlink("/dev/full", file.path()).unwrap();

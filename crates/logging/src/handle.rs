@@ -21,7 +21,10 @@ impl Handle {
         let failures = self.0.apply(settings)?;
         // The disabled call sites were told so for good; let them ask again.
         tracing::callsite::rebuild_interest_cache();
-        Failure::warn(&failures, "what should go there goes to the console only, until it can be opened");
+        Failure::warn(
+            &failures,
+            "its lines go to the console until it can be opened; see the paths in [logging]",
+        );
         Ok(())
     }
 

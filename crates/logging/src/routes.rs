@@ -100,8 +100,8 @@ impl Routes {
         let mut routes = Self::to_console(settings, streams)?;
         let mut opening =
             Opening { settings, streams, before, owner, opened: Vec::new(), failures: Vec::new() };
-        if let Some(directory) = &settings.dir {
-            opening.make(directory);
+        let unmade = settings.dir.as_deref().and_then(make);
+        if settings.dir.is_some() {
             for (name, level, format) in [
                 (format!("{base}.log"), LevelFilter::DEBUG, Format::Detailed),
                 (format!("{base}.json"), LevelFilter::INFO, Format::Json),
@@ -120,8 +120,11 @@ impl Routes {
             whose: Whose::Server,
         }));
         routes.access = opening.destination(&settings.access_logfile, "gunicorn_access.log", Stream::Stdout);
-        let failures = opening.failures;
-        if !failures.is_empty() && routes.console.is_none() {
+        let mut failures = opening.failures;
+        if !failures.is_empty() {
+            failures.splice(..0, unmade); // the cause of the others, told of as often as they are
+        }
+        if routes.console.is_none() && routes.files().any(|file| !file.sink().is_open()) {
             // What has no place in a file must not vanish.
             routes.console = console(settings, Stream::Stderr, streams)?;
         }
@@ -224,13 +227,6 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    fn make(&mut self, directory: &Path) {
-        if let Err(error) = DirBuilder::new().recursive(true).create(directory) {
-            let path = absolute(directory);
-            self.failures.push(Failure::of_directory(&path, &error));
-        }
-    }
-
     /// Where the log goes that a key names; with a directory, it has a file there unless told otherwise.
     fn destination(
         &mut self,
@@ -267,6 +263,12 @@ impl Opening<'_> {
         self.opened.push(Arc::clone(&file));
         Target::File(file)
     }
+}
+
+/// Makes the directory of log files if it is missing.
+fn make(directory: &Path) -> Option<Failure> {
+    let error = DirBuilder::new().recursive(true).create(directory).err()?;
+    Some(Failure::of_directory(&absolute(directory), &error))
 }
 
 /// The path in full: the working directory may be another when the file is opened anew, and messages are to be clear.

@@ -11,15 +11,13 @@ use crate::listener::{BindError, bind_all};
 use crate::master::{Master, Setup, SetupError};
 use crate::settings::Settings;
 use crate::sys::thread_count;
+use crate::worker::Reopen;
 
 /// What a reload runs: reads the settings anew and makes the application that goes with them, or says what is wrong, one
 /// problem a line.
 pub(crate) type Reload<A> = Box<dyn FnMut() -> Result<Revision<A>, String>>;
 /// What runs when the first worker serves.
 pub(crate) type WhenServing = Box<dyn FnMut(&[SocketAddr])>;
-
-/// What opens log files anew.
-pub(crate) type Reopen = Arc<dyn Fn() + Send + Sync>;
 
 /// Who keeps the log files.
 #[derive(Default)]

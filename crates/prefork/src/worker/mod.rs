@@ -22,7 +22,6 @@ use crate::arbiter::{EXIT_BOOT, EXIT_BUILD};
 use crate::http::{AccessLog, RequestIds, TakeLine};
 use crate::ids::{Generation, Pid, Slot};
 use crate::scoreboard::{Scoreboard, Tenant};
-use crate::server::Reopen;
 use crate::settings::Settings;
 
 use accept::Acceptor;
@@ -38,6 +37,9 @@ pub use life::Draining;
 
 pub(crate) use pipe::Message;
 pub(crate) use sandbox::enter_as_helper;
+
+/// What opens log files anew.
+pub(crate) type Reopen = Arc<dyn Fn() + Send + Sync>;
 
 /// What a child needs to be a worker.
 pub(crate) struct Job<A: App> {

@@ -16,9 +16,9 @@ use crate::arbiter::Wish;
 use crate::ids::{Moment, Slot};
 use crate::listener::stop_deferring;
 use crate::scoreboard::{LastWords, Scoreboard};
-use crate::server::Reopen;
 use crate::sys::{self, fork::exit_now};
 
+use super::Reopen;
 use super::accept::{Fresh, LAST_CALL, empty};
 use super::held::HeldSockets;
 use super::life::{LifeControl, Phase};

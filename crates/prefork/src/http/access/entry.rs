@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use jiff::Timestamp;
@@ -90,7 +90,8 @@ impl Drop for Line {
             status: self.status,
             sent: self.sent,
             took: sys::now().since(entry.begun),
-            now: Timestamp::now(),
+            // A clock that is beyond the year 9999 is shown as 1970.
+            now: Timestamp::try_from(SystemTime::now()).unwrap_or_default(),
             pid: std::process::id(),
             answer_headers: &self.headers,
         };

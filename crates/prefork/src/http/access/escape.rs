@@ -1,37 +1,38 @@
 //! Texts of clients, made harmless: whatever they send, a line stays one line, and a field in quotes ends at its quote.
 //! Every escape is one of JSON's too, so that a format can be made of JSON.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write};
 
 /// Appends a text, cut to so many bytes and marked if it was; "-" if there is none.
-pub(super) fn push(line: &mut String, raw: &[u8], limit: usize) {
+pub(super) fn push(line: &mut impl Write, raw: &[u8], limit: usize) -> fmt::Result {
     if raw.is_empty() {
-        return line.push('-');
+        return line.write_char('-');
     }
     let kept = cut(raw, limit);
     for chunk in kept.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
-                '"' | '\\' => line.extend(['\\', c]),
-                c if c.is_control() || breaks_line(c) => escape(line, u32::from(c)),
-                c => line.push(c),
+                '"' | '\\' => write!(line, "\\{c}")?,
+                c if c.is_control() || breaks_line(c) => escape(line, u32::from(c))?,
+                c => line.write_char(c)?,
             }
         }
         // What is no UTF-8 is taken for Latin-1, as Gunicorn does.
         for byte in chunk.invalid() {
-            escape(line, u32::from(*byte));
+            escape(line, u32::from(*byte))?;
         }
     }
     if kept.len() < raw.len() {
-        line.push('…');
+        line.write_char('…')?;
     }
+    Ok(())
 }
 
 /// The same for a field that stands without quotes: a blank would end it.
-pub(super) fn push_word(line: &mut String, raw: &[u8], limit: usize) {
+pub(super) fn push_word(line: &mut impl Write, raw: &[u8], limit: usize) -> fmt::Result {
     let mut word = String::new();
-    push(&mut word, raw, limit);
-    line.push_str(&word.replace(' ', "\\u0020"));
+    push(&mut word, raw, limit)?;
+    line.write_str(&word.replace(' ', "\\u0020"))
 }
 
 /// The line and paragraph separators are no control characters, yet some viewers begin a line at them.
@@ -39,9 +40,8 @@ fn breaks_line(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-fn escape(line: &mut String, number: u32) {
-    // Writing to a String cannot fail.
-    let _ = write!(line, "\\u{number:04x}");
+fn escape(line: &mut impl Write, number: u32) -> fmt::Result {
+    write!(line, "\\u{number:04x}")
 }
 
 /// The first bytes, without the beginning of a character that does not fit.
@@ -69,7 +69,7 @@ mod tests {
 
     fn pushed(raw: impl AsRef<[u8]>, limit: usize) -> String {
         let mut line = String::new();
-        push(&mut line, raw.as_ref(), limit);
+        push(&mut line, raw.as_ref(), limit).unwrap();
         line
     }
 
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn a_word_has_no_blank() {
         let mut line = String::new();
-        push_word(&mut line, b"a b", 99);
+        push_word(&mut line, b"a b", 99).unwrap();
         assert_eq!(line, "a\\u0020b");
     }
 

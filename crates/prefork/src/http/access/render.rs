@@ -1,7 +1,7 @@
 //! From what is known of a request to a line.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -18,11 +18,10 @@ const LINE_MAX: usize = 4096 - 2;
 
 /// A line of at most [`LINE_MAX`] bytes. In one that is too long, texts are cut, all to the same length.
 pub(super) fn line(pieces: &[Piece], facts: &Facts<'_>) -> String {
-    let limits = [usize::MAX, 2048, 1024, 512, 256, 128, 64, 32, 16];
     let mut line = String::with_capacity(256);
-    for limit in limits {
+    for limit in [usize::MAX, 2048, 1024, 512, 256, 128, 64, 32, 16] {
         line.clear();
-        render(&mut line, pieces, facts, limit);
+        let _ = render(&mut line, pieces, facts, limit); // writing to a String cannot fail
         if line.len() <= LINE_MAX {
             return line;
         }
@@ -31,52 +30,50 @@ pub(super) fn line(pieces: &[Piece], facts: &Facts<'_>) -> String {
     line
 }
 
-// Writing to a String cannot fail, hence `let _ =`.
-fn render(line: &mut String, pieces: &[Piece], facts: &Facts<'_>, limit: usize) {
-    let request = facts.request;
+fn render(line: &mut String, pieces: &[Piece], facts: &Facts<'_>, limit: usize) -> fmt::Result {
     for (place, piece) in pieces.iter().enumerate() {
-        let atom = match piece {
-            Piece::Text(text) => {
-                line.push_str(text);
-                continue;
-            }
-            Piece::Atom(atom) => atom,
-        };
-        let _ = match atom {
-            Atom::Client => write!(line, "{}", request.client),
-            Atom::Time => write!(line, "{}", facts.now.strftime("[%d/%b/%Y:%H:%M:%S %z]")),
-            Atom::Protocol => write!(line, "{:?}", request.version),
-            Atom::Status => line.write_str(facts.status.as_str()),
-            Atom::BytesIfAny if facts.sent == 0 => write!(line, "-"),
-            Atom::Bytes | Atom::BytesIfAny => write!(line, "{}", facts.sent),
-            Atom::Seconds => write!(line, "{}", facts.took.as_secs()),
-            Atom::Milliseconds => write!(line, "{}", facts.took.as_millis()),
-            Atom::Microseconds => write!(line, "{}", facts.took.as_micros()),
-            Atom::DecimalSeconds => {
-                write!(line, "{}.{:06}", facts.took.as_secs(), facts.took.subsec_micros())
-            }
-            Atom::Pid => write!(line, "<{}>", facts.pid),
-            Atom::Identity | Atom::Variable(_) => write!(line, "-"),
-            Atom::RequestLine => {
-                push(line, request.method.as_str().as_bytes(), limit);
-                line.push(' ');
-                push(line, target(&request.target).as_bytes(), limit);
-                write!(line, " {:?}", request.version)
-            }
-            Atom::Method => Ok(push(line, request.method.as_str().as_bytes(), limit)),
-            Atom::Target => Ok(push(line, target(&request.target).as_bytes(), limit)),
-            Atom::Path => Ok(push(line, request.target.path().as_bytes(), limit)),
-            Atom::Query => Ok(push(line, request.target.query().unwrap_or_default().as_bytes(), limit)),
-            Atom::User => {
-                Ok(push_word(line, user(facts.header(place)).unwrap_or_default().as_bytes(), limit))
-            }
-            Atom::RequestHeader(_) | Atom::AnswerHeader(_) => Ok(push(line, facts.header(place), limit)),
-        };
+        match piece {
+            Piece::Text(text) => line.write_str(text)?,
+            Piece::Atom(atom) => tell(line, atom, facts, facts.header(place), limit)?,
+        }
+    }
+    Ok(())
+}
+
+/// Appends what an atom stands for; `header` is the value of the header that it tells, if it tells one.
+fn tell(line: &mut String, atom: &Atom, facts: &Facts<'_>, header: &[u8], limit: usize) -> fmt::Result {
+    let Facts { request, took, .. } = facts;
+    let (method, target) = (request.method.as_str(), &request.target);
+    match atom {
+        Atom::Client => write!(line, "{}", request.client),
+        Atom::Identity | Atom::Variable(_) => line.write_char('-'),
+        Atom::User => push_word(line, user(header).unwrap_or_default().as_bytes(), limit),
+        Atom::Time => write!(line, "{}", facts.now.strftime("[%d/%b/%Y:%H:%M:%S %z]")),
+        Atom::RequestLine => {
+            push(line, method.as_bytes(), limit)?;
+            line.push(' ');
+            push(line, whole(target).as_bytes(), limit)?;
+            write!(line, " {:?}", request.version)
+        }
+        Atom::Method => push(line, method.as_bytes(), limit),
+        Atom::Target => push(line, whole(target).as_bytes(), limit),
+        Atom::Path => push(line, target.path().as_bytes(), limit),
+        Atom::Query => push(line, target.query().unwrap_or_default().as_bytes(), limit),
+        Atom::Protocol => write!(line, "{:?}", request.version),
+        Atom::Status => line.write_str(facts.status.as_str()),
+        Atom::BytesIfAny if facts.sent == 0 => line.write_char('-'),
+        Atom::Bytes | Atom::BytesIfAny => write!(line, "{}", facts.sent),
+        Atom::Seconds => write!(line, "{}", took.as_secs()),
+        Atom::Milliseconds => write!(line, "{}", took.as_millis()),
+        Atom::Microseconds => write!(line, "{}", took.as_micros()),
+        Atom::DecimalSeconds => write!(line, "{}.{:06}", took.as_secs(), took.subsec_micros()),
+        Atom::Pid => write!(line, "<{}>", facts.pid),
+        Atom::RequestHeader(_) | Atom::AnswerHeader(_) => push(line, header, limit),
     }
 }
 
 /// The target as it stood in the request line.
-fn target(uri: &Uri) -> Cow<'_, str> {
+fn whole(uri: &Uri) -> Cow<'_, str> {
     match uri.path_and_query() {
         Some(path) if uri.scheme().is_none() => path.as_str().into(),
         _ => uri.to_string().into(),
@@ -101,7 +98,7 @@ pub(super) fn variable(name: &str) -> String {
     };
     let value = std::env::vars_os().find_map(named).unwrap_or_default();
     let mut told = String::new();
-    push(&mut told, value.as_encoded_bytes(), usize::MAX);
+    let _ = push(&mut told, value.as_encoded_bytes(), usize::MAX); // writing to a String cannot fail
     told
 }
 
