@@ -79,7 +79,7 @@ impl State {
         let Some(target) = routes.access() else { return };
         let lost = target.sink().write_alone(&format!("{line}\n"));
         if lost > 0 {
-            tracing::warn!("{lost} lines of the access log were dropped: {target} did not take them");
+            tracing::warn!("access log: {lost} lines were dropped: {target} did not take them");
         }
     }
 

@@ -177,7 +177,7 @@ fn lines_that_the_access_log_did_not_take_are_told_of_in_the_log() {
     });
     assert_eq!(read(&path), "written\n");
     let text = read(directory.path().join("logs/devsim.log"));
-    assert!(text.contains("2 lines of the access log were dropped"), "{text}");
+    assert!(text.contains("access log: 2 lines were dropped"), "{text}");
 }
 
 #[test]
