@@ -32,7 +32,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use prefork::{App, Body, BoxError, Client, Context, Handler, Revision, Server, Settings, handler};
 use serde_json::json;
-use settings::{Configuration, Program, Section};
+use settings::{Configuration, Program, Section, describe};
 
 type Service = Handler<fn(Request<Body>) -> Pin<Box<dyn Future<Output = Response<Answer>> + Send>>>;
 
@@ -224,7 +224,7 @@ impl Configuration for Bench {
 
 fn main() -> ExitCode {
     let about = "The fault bench: tells what reached it, and misbehaves when asked to";
-    let started = match Program::new("echo", about, "1.0.0", "DEVSIM_").start::<Bench>() {
+    let mut started = match Program::new("echo", about, "1.0.0", "DEVSIM_").start::<Bench>() {
         Ok(started) => started,
         Err(exit) => return exit,
     };
@@ -232,22 +232,41 @@ fn main() -> ExitCode {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
-    if let Err(error) = logging::install(&started.configuration.logging) {
-        eprintln!("{error}");
-        return ExitCode::FAILURE;
-    }
+    let log = match logging::install(&started.configuration.logging) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     for warning in &started.report.warnings {
         tracing::warn!("{warning}");
     }
+    let (uid, gid) = started.configuration.server.identity.owner();
+    log.owned_by(uid, gid);
+    let (reloaded, access, reopened) = (log.clone(), log.clone(), log);
+    let shown = describe(&started.configuration.sections(), &started.report);
     let source = started.source;
-    let reload = move || match Bench::load(&source) {
-        Ok((bench, _)) => Ok(Revision::new(bench.server, Echo)),
-        Err(problems) => Err(problems.to_string()),
+    let reload = move || {
+        let (mut bench, report) = Bench::load(&source).map_err(|problems| problems.to_string())?;
+        let shown = describe(&bench.sections(), &report);
+        let Bench { server, logging } = bench;
+        let (uid, gid) = server.identity.owner();
+        let log = reloaded.clone();
+        Ok(Revision::new(server, Echo).shown_as(shown).adopted_by(move || {
+            log.owned_by(uid, gid);
+            if let Err(error) = log.apply(&logging) {
+                tracing::error!("{error}");
+            }
+        }))
     };
     Server::new(started.configuration.server)
         .app(Echo)
         .environment_prefix("DEVSIM_")
+        .shown_as(shown)
         .on_reload(reload)
+        .on_reopen(move || reopened.reopen())
+        .access_log(move || access.access_log())
         .run()
         .report()
 }

@@ -1,7 +1,36 @@
 //! What the program's own lines tell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::server::Server;
+
+impl Server {
+    /// Where a file of its log directory is, which has to be `logs`.
+    pub fn log_path(&self, name: &str) -> PathBuf {
+        self.path().join("logs").join(name)
+    }
+
+    /// What stands in a file of its log directory.
+    pub fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.log_path(name)).unwrap_or_default()
+    }
+
+    /// What stands in the access log.
+    pub fn access_log(&self) -> String {
+        self.log("gunicorn_access.log")
+    }
+
+    /// The line of the access log with all of these words: it may be written a moment after its answer has arrived.
+    pub fn wait_for_access(&self, words: &[&str]) -> String {
+        self.wait_for(&format!("a line of the access log with {words:?}"), |server| {
+            let text = server.access_log();
+            text.lines().find(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned)
+        })
+    }
+}
 
 /// The first address that the master says it listens at.
 pub(crate) fn listening_at(said: &str) -> Option<SocketAddr> {

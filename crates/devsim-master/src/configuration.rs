@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use devsim_app::DatabaseUrl;
-use settings::{Configuration, Origin, Report, Section};
+use prefork::settings::AccessFormat;
+use settings::{Configuration, Origin, Report, Section, Value as _};
 
 /// Every section.
 #[derive(Default)]
@@ -17,12 +18,13 @@ pub struct DevSimConfiguration {
 }
 
 impl Configuration for DevSimConfiguration {
-    /// The library's defaults, and the name and the recycling that DevSim always had.
+    /// The library's defaults, and the name, the recycling and the access log that DevSim always had.
     fn built_in() -> Self {
         let mut built_in = Self::default();
         built_in.server.identity.proc_name = "devsim-backend".into();
         built_in.server.workers.max_requests = 2000;
         built_in.server.workers.max_requests_jitter = 100;
+        built_in.server.access.access_log_format = access_log_format();
         built_in.server.bodies.request_buffer_dir = folder_of(&built_in.app.database_url);
         built_in
     }
@@ -40,6 +42,12 @@ impl Configuration for DevSimConfiguration {
             self.server.bodies.request_buffer_dir = folder_of(&self.app.database_url);
         }
     }
+}
+
+/// Gunicorn's own format, and how long the request took.
+fn access_log_format() -> AccessFormat {
+    let format = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(D)s"#;
+    AccessFormat::from_text(format).expect("its atoms are known")
 }
 
 fn folder_of(database: &DatabaseUrl) -> PathBuf {

@@ -6,10 +6,10 @@ use std::process::{ExitCode, Termination};
 use devsim_app::DevSim;
 use devsim_master::{DevSimConfiguration, PROGRAM};
 use prefork::{Revision, Server};
-use settings::{Configuration, Report, Started};
+use settings::{Configuration, Report, Started, describe};
 
 fn main() -> ExitCode {
-    let Started { configuration, report, source } = match PROGRAM.start::<DevSimConfiguration>() {
+    let Started { mut configuration, report, source } = match PROGRAM.start::<DevSimConfiguration>() {
         Ok(started) => started,
         Err(exit) => return exit,
     };
@@ -17,24 +17,31 @@ fn main() -> ExitCode {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
-    let console = match logging::install_as("devsim", &configuration.logging) {
-        Ok(console) => console,
+    let log = match logging::install_as("devsim", &configuration.logging) {
+        Ok(log) => log,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
         }
     };
     warn(&report);
+    let shown = describe(&configuration.sections(), &report);
     let DevSimConfiguration { server, app, .. } = configuration;
+    let (uid, gid) = server.identity.owner();
+    log.owned_by(uid, gid);
     let database = app.database_url.to_string();
+    let (reloaded, access, reopened) = (log.clone(), log.clone(), log);
     let reload = move || {
         let loaded = DevSimConfiguration::load(&source);
-        let (configuration, report) = loaded.map_err(|problems| problems.to_string())?;
+        let (mut configuration, report) = loaded.map_err(|problems| problems.to_string())?;
         warn(&report);
+        let shown = describe(&configuration.sections(), &report);
         let DevSimConfiguration { server, app, logging } = configuration;
-        let console = console.clone();
-        Ok(Revision::new(server, DevSim::new(app)).adopted_by(move || {
-            if let Err(error) = console.apply(&logging) {
+        let (uid, gid) = server.identity.owner();
+        let log = reloaded.clone();
+        Ok(Revision::new(server, DevSim::new(app)).shown_as(shown).adopted_by(move || {
+            log.owned_by(uid, gid);
+            if let Err(error) = log.apply(&logging) {
                 tracing::error!("{error}");
             }
         }))
@@ -42,7 +49,11 @@ fn main() -> ExitCode {
     Server::new(server)
         .app(DevSim::new(app))
         .environment_prefix(PROGRAM.env_prefix)
+        .version(PROGRAM.version)
+        .shown_as(shown)
         .on_reload(reload)
+        .on_reopen(move || reopened.reopen())
+        .access_log(move || access.access_log())
         .when_serving(move |addresses| announce(addresses, &database))
         .run()
         .report()

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -11,11 +13,19 @@ use rustix::net::SendFlags;
 use crate::loss::Loss;
 
 /// Where lines go.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Sink {
+    /// `None` as long as nothing was opened. It is exchanged without a lock: whoever is writing meanwhile keeps the old
+    /// one, which is closed after its last write, so that no line ever meets a number that belongs to another file.
+    output: ArcSwapOption<Output>,
+    loss: Loss,
+}
+
+/// An open descriptor.
+#[derive(Debug)]
+struct Output {
     descriptor: OwnedFd,
     way: Way,
-    loss: Loss,
 }
 
 /// How to write without waiting. O_NONBLOCK is a property of the open file description (open(2)), which we share
@@ -23,7 +33,7 @@ pub(crate) struct Sink {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// It is an open file description of our own that does not block.
-    Reopened,
+    Own,
     /// Ask with poll(2) first: a pipe is writable if PIPE_BUF bytes fit, and no line is longer. Another
     /// process may fill it in between; where reopening is impossible this is as good as it gets.
     Polled,
@@ -41,7 +51,7 @@ impl Sink {
     pub(crate) fn open(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
         let (way, own) = match FileType::from_raw_mode(rustix::fs::fstat(descriptor)?.st_mode) {
             FileType::Fifo | FileType::CharacterDevice => match reopen(descriptor) {
-                Ok(own) => (Way::Reopened, Some(own)),
+                Ok(own) => (Way::Own, Some(own)),
                 // No /proc; or a pipe or terminal of another user.
                 Err(_) => (Way::Polled, None),
             },
@@ -52,7 +62,27 @@ impl Sink {
             Some(own) => own,
             None => descriptor.try_clone_to_owned()?,
         };
-        Ok(Self { descriptor, way, loss: Loss::default() })
+        Ok(Self::over(Output { descriptor, way }))
+    }
+
+    fn over(output: Output) -> Self {
+        Self { output: ArcSwapOption::from_pointee(output), loss: Loss::default() }
+    }
+
+    /// Lets further lines go to another file, of which this is a description of our own that does not block.
+    pub(crate) fn redirect(&self, descriptor: OwnedFd) {
+        self.loss.take_cut(); // the line that was cut short is in the old one
+        self.output.store(Some(Arc::new(Output { descriptor, way: Way::Own })));
+    }
+
+    /// Whether lines have ever had a place to go to.
+    pub(crate) fn is_open(&self) -> bool {
+        self.output.load().is_some()
+    }
+
+    /// Does something with the descriptor, if there is one.
+    pub(crate) fn with_descriptor<T>(&self, act: impl FnOnce(&OwnedFd) -> T) -> Option<T> {
+        self.output.load().as_ref().map(|output| act(&output.descriptor))
     }
 
     /// Writes a line, or counts it as dropped. After losses, `report` makes the line that tells of them.
@@ -65,6 +95,18 @@ impl Sink {
         }
     }
 
+    /// Writes a line, or counts it as dropped, where no line of another kind may come in between. Gives how many were
+    /// dropped before a line that went out: the caller tells of them elsewhere.
+    pub(crate) fn write_alone(&self, line: &str) -> u32 {
+        let written = self.put(line.as_bytes());
+        let lost = self.loss.take_count();
+        if written {
+            return lost;
+        }
+        self.loss.add(lost.saturating_add(1));
+        0
+    }
+
     /// Writes a line as a whole, or says that it could not.
     ///
     /// Lines fit into PIPE_BUF, so that a pipe takes them as a whole or not at all. A stream socket, a terminal
@@ -72,6 +114,8 @@ impl Sink {
     /// with a newline, so that the two are not taken for one. That is as much as can be done without a lock: on
     /// such a descriptor the line of another thread or process may come in between.
     fn put(&self, line: &[u8]) -> bool {
+        let output = self.output.load();
+        let Some(output) = output.as_ref() else { return false };
         let was_cut = self.loss.take_cut();
         let begun_anew;
         let bytes = if was_cut {
@@ -80,21 +124,23 @@ impl Sink {
         } else {
             line
         };
-        let first = self.write_some(bytes).unwrap_or(0);
+        let first = output.write_some(bytes).unwrap_or(0);
         let written = match first {
             0 => 0,
             all if all == bytes.len() => all,
-            part => part + self.write_some(&bytes[part..]).unwrap_or(0),
+            part => part + output.write_some(&bytes[part..]).unwrap_or(0),
         };
         if written < bytes.len() && (written > 0 || was_cut) {
             self.loss.set_cut();
         }
         written == bytes.len()
     }
+}
 
+impl Output {
     fn write_some(&self, bytes: &[u8]) -> rustix::io::Result<usize> {
         match self.way {
-            Way::Reopened | Way::Plain => {}
+            Way::Own | Way::Plain => {}
             Way::Polled => self.is_writable()?,
             Way::Socket => {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;

@@ -83,6 +83,7 @@
 //! | INT, QUIT | quick stop: what runs is cut |
 //! | HUP | reload: new settings (see [`Ready::on_reload`]), a new generation of workers |
 //! | TTIN, TTOU | one worker more, one fewer |
+//! | USR1 | log files are opened anew (see [`Ready::on_reopen`]), also in the workers |
 //!
 //! Workers ignore the signals that are meant for the master; a TERM to a worker asks for its replacement. The exit code is
 //! 0 after a stop, 1 for an error before the start, 3 if workers cannot boot, 4 if the application cannot be built, 5 if the

@@ -9,6 +9,7 @@ use ::settings::Described;
 use crate::app::App;
 use crate::arbiter::EXIT_STOPPED;
 use crate::hooks::Hooks;
+use crate::http::TakeLine;
 use crate::listener::{Activation, BindError, inherit, open_all};
 use crate::master::{
     Beginning, Master, NotifyVariables, Pidfile, PidfileError, Predecessor, Program, SetupError,
@@ -16,12 +17,21 @@ use crate::master::{
 };
 use crate::settings::{DirectoryError, Settings};
 use crate::sys::{thread_count, title};
+use crate::worker::Reopen;
 
 /// What a reload runs: reads the settings anew and makes the application that goes with them, or says what is wrong, one
 /// problem a line.
 pub(crate) type Reload<A> = Box<dyn FnMut() -> Result<Revision<A>, String>>;
 /// What runs when the first worker serves.
 pub(crate) type WhenServing = Box<dyn FnMut(&[SocketAddr])>;
+
+/// Who keeps the log files.
+#[derive(Default)]
+pub(crate) struct Logs {
+    /// Asked in each worker.
+    pub(crate) access: Option<Box<dyn Fn() -> Option<TakeLine>>>,
+    pub(crate) reopen: Option<Reopen>,
+}
 
 /// What a generation of workers is started with.
 pub struct Revision<A> {
@@ -72,6 +82,7 @@ impl Server {
             app,
             reload: None,
             when_serving: None,
+            logs: Logs::default(),
             hooks: None,
             prefix: "PREFORK_",
             version: env!("CARGO_PKG_VERSION"),
@@ -86,6 +97,7 @@ pub struct Ready<A: App> {
     app: A,
     reload: Option<Reload<A>>,
     when_serving: Option<WhenServing>,
+    logs: Logs,
     hooks: Option<Arc<dyn Hooks>>,
     prefix: &'static str,
     version: &'static str,
@@ -138,6 +150,29 @@ impl<A: App> Ready<A> {
         self
     }
 
+    /// The access log, whose lines [`settings::Access`](crate::settings::Access) describes: `open` is asked once in each worker,
+    /// after the worker has adopted its revision, and gives who takes the lines, each without its line end. Where it gives
+    /// `None`, nothing is made for nobody.
+    ///
+    /// Lines are taken on any thread of the worker, the last ones while another is stuck: whoever takes them must wait for
+    /// nothing.
+    #[must_use]
+    pub fn access_log<L>(mut self, open: impl Fn() -> Option<L> + 'static) -> Self
+    where
+        L: Fn(&str) + Send + Sync + 'static,
+    {
+        self.logs.access = Some(Box::new(move || open().map(|take| Arc::new(take) as TakeLine)));
+        self
+    }
+
+    /// What a SIGUSR1 does: log files were moved away, and are to be opened anew. Called in the master first, which may make
+    /// them for workers that have given up its privileges, then in each worker, on its second thread.
+    #[must_use]
+    pub fn on_reopen(mut self, reopen: impl Fn() + Send + Sync + 'static) -> Self {
+        self.logs.reopen = Some(Arc::new(reopen));
+        self
+    }
+
     /// Binds, forks and supervises, until a signal ends it. From here on the process is the master: it keeps its signals
     /// blocked, also afterwards, and must not make threads.
     ///
@@ -181,6 +216,7 @@ impl<A: App> Ready<A> {
             version: self.version,
             reload: self.reload,
             when_serving: self.when_serving,
+            logs: self.logs,
             hooks: self.hooks,
             prefix: self.prefix,
             program,

@@ -8,10 +8,6 @@ const STATSD: &str = "this version has no metrics yet";
 /// all goes before this table.
 pub(crate) const REFUSED_FLAGS: &[(&str, &str)] = &[
     ("preload", "leave it out: the master never runs application code"),
-    ("access-logfile", NOT_YET),
-    ("access-logformat", NOT_YET),
-    ("error-logfile", NOT_YET),
-    ("log-file", NOT_YET),
     ("reload", NOT_YET),
     ("reload-extra-file", NOT_YET),
     ("limit-request-line", NOT_YET),

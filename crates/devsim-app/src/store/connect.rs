@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use log::LevelFilter;
+use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 
 /// Longer than any write of ours takes, several of them in a queue included.
@@ -18,4 +20,6 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         // With a write-ahead log a commit survives the process's death; a power cut may take back the last.
         .synchronous(SqliteSynchronous::Normal)
         .pragma("temp_store", "MEMORY")
+        // A log file that takes what is of use for finding faults is not to be full of statements.
+        .log_statements(LevelFilter::Trace)
 }

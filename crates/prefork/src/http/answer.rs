@@ -10,6 +10,7 @@ use http_body_util::{Either, Full};
 
 use crate::app::BoxError;
 
+use super::access::Line;
 use super::flow::Flow;
 
 pin_project_lite::pin_project! {
@@ -17,26 +18,34 @@ pin_project_lite::pin_project! {
     pub(crate) struct Answer<B> {
         #[pin]
         inner: Either<B, Full<Bytes>>,
-        _done: Answered,
+        done: Answered,
     }
 }
 
-/// Tells the flow when it goes.
-struct Answered(Arc<Flow>);
+/// Tells the flow when it goes, and the access log.
+struct Answered {
+    flow: Arc<Flow>,
+    line: Option<Line>,
+}
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        self.0.answered();
+        self.flow.answered();
     }
 }
 
 impl<B> Answer<B> {
     pub(crate) fn of_application(body: B, flow: Arc<Flow>) -> Self {
-        Self { inner: Either::Left(body), _done: Answered(flow) }
+        Self { inner: Either::Left(body), done: Answered { flow, line: None } }
     }
 
     pub(crate) fn fixed(bytes: Bytes, flow: Arc<Flow>) -> Self {
-        Self { inner: Either::Right(Full::new(bytes)), _done: Answered(flow) }
+        Self { inner: Either::Right(Full::new(bytes)), done: Answered { flow, line: None } }
+    }
+
+    /// Has a line written to the access log when it is dropped.
+    pub(crate) fn log(&mut self, line: Line) {
+        self.done.line = Some(line);
     }
 }
 
@@ -51,7 +60,12 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.project().inner.poll_frame(cx)
+        let this = self.project();
+        let frame = this.inner.poll_frame(cx);
+        if let (Some(line), Poll::Ready(Some(Ok(frame)))) = (&mut this.done.line, &frame) {
+            line.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

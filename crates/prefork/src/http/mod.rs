@@ -1,5 +1,6 @@
 //! The wire: connections and their time limits, bodies as they come, answers as they go. It knows no worker.
 
+mod access;
 mod answer;
 mod body;
 mod connection;
@@ -12,6 +13,7 @@ mod wire;
 
 pub use body::Body;
 
+pub(crate) use access::{AccessLog, Entry, TakeLine};
 pub(crate) use answer::Answer;
 pub(crate) use connection::serve;
 pub(crate) use flow::Flow;

@@ -56,7 +56,9 @@ impl<A: App> Master<A> {
             return;
         }
         let explicit = wanted.is_some();
-        let place = wanted.clone().or_else(|| default_place(&settings.identity.proc_name));
+        let place = wanted
+            .clone()
+            .or_else(|| default_place(self.prefix.trim_end_matches('_').to_lowercase().as_str()));
         let owner = settings.identity.owner();
         let look = Look { mode: Some(settings.control.control_socket_mode.bits()), owner };
         let own = Uid::effective();
@@ -96,7 +98,7 @@ impl<A: App> Master<A> {
             Command::Workers => self.answer(ticket, &Ok(self.workers(now)), now),
             Command::Config => self.answer(ticket, &Ok(self.settings_in_use()), now),
             Command::Reopen => {
-                self.reopen();
+                self.reopen_logs();
                 self.answer(ticket, &Ok(serde_json::json!({})), now);
             }
             Command::Reload => self.signalled(ticket, Signal::Hup, Awaited::ReloadBegins, now),

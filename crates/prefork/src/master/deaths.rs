@@ -194,8 +194,8 @@ mod tests {
         for cause in [CauseOfDeath::Exit, CauseOfDeath::OutOfMemory, CauseOfDeath::Exit] {
             deaths.note(cause);
         }
-        assert_eq!(deaths.count(CauseOfDeath::Exit), 2);
-        assert_eq!(deaths.count(CauseOfDeath::Reload), 0);
+        assert_eq!(deaths.0[CauseOfDeath::Exit.index()], 2);
+        assert_eq!(deaths.0[CauseOfDeath::Reload.index()], 0);
         let told: Vec<_> = deaths.iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(told, [(CauseOfDeath::Exit, 2), (CauseOfDeath::OutOfMemory, 1)]);
         assert_eq!(deaths.iter().count(), CauseOfDeath::ALL.len());

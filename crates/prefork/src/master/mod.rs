@@ -31,7 +31,7 @@ use crate::hooks::Hooks;
 use crate::ids::{Generation, Moment, Pid, Slot};
 use crate::listener::{Listener, ListenerId};
 use crate::scoreboard::{Counts, Scoreboard};
-use crate::server::{Reload, Revision, WhenServing};
+use crate::server::{Logs, Reload, Revision, WhenServing};
 use crate::settings::{DirectoryError, Machine, PoolSize, Settings};
 use crate::sys;
 
@@ -110,6 +110,7 @@ pub(crate) struct Beginning<A: App> {
     pub(crate) version: &'static str,
     pub(crate) reload: Option<Reload<A>>,
     pub(crate) when_serving: Option<WhenServing>,
+    pub(crate) logs: Logs,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
     /// What the names of variables begin with.
     pub(crate) prefix: &'static str,
@@ -137,6 +138,7 @@ pub(crate) struct Master<A: App> {
     setups: BTreeMap<Generation, Setup<A>>,
     reload: Option<Reload<A>>,
     when_serving: Option<WhenServing>,
+    logs: Logs,
     board: Scoreboard,
     /// All that are open, those of a candidate among them.
     listeners: Vec<Listener>,
@@ -188,7 +190,8 @@ impl SetupError {
 impl<A: App> Master<A> {
     /// Takes the signals, and everything else that workers need.
     pub(crate) fn new(beginning: Beginning<A>) -> Result<Self, SetupError> {
-        let Beginning { revision, reload, when_serving, hooks, prefix, program, listeners, .. } = beginning;
+        let Beginning { revision, reload, when_serving, logs, hooks, prefix, program, listeners, .. } =
+            beginning;
         let Beginning { version, activated, pidfile, predecessor, notify, ready, .. } = beginning;
         let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
         let board = Scoreboard::new().map_err(SetupError::at("make its scoreboard"))?;
@@ -208,6 +211,7 @@ impl<A: App> Master<A> {
             setups: BTreeMap::from([(Generation::FIRST, setup)]),
             reload,
             when_serving,
+            logs,
             board,
             listeners,
             activated,
@@ -247,6 +251,7 @@ impl<A: App> Master<A> {
                     return code;
                 }
             }
+            self.look_at_the_size();
         }
     }
 

@@ -77,6 +77,8 @@ impl<A: App> Master<A> {
                 listeners,
                 lifeline,
                 pipe: writing,
+                access_log: this.logs.access.as_ref().and_then(|open| open()),
+                reopen: this.logs.reopen.take(),
             })
         })?;
         let base = self.board.cell(slot).counts();
@@ -167,6 +169,17 @@ impl<A: App> Master<A> {
         };
         let (pid, generation) = (child.pid.0, self.board.cell(slot).generation());
         self.worker_hook(hook, HookedWorker { slot, generation, pid }, Vec::new());
+    }
+
+    /// Opens the log files anew, here and then in each worker. One that boots keeps the signal pending until its watch thread
+    /// reads it.
+    pub(super) fn reopen_logs(&self) {
+        if let Some(reopen) = &self.logs.reopen {
+            reopen();
+            for child in self.children.values() {
+                child.signal(Signal::USR1);
+            }
+        }
     }
 }
 

@@ -49,6 +49,7 @@ impl<A: App> Master<A> {
             }
             self.sleep();
             self.hear_workers();
+            self.hear_the_desk();
             self.hear_successor();
             self.look_for_the_predecessor();
             self.hear_signals();
@@ -58,7 +59,9 @@ impl<A: App> Master<A> {
 
     /// Sleeps until a descriptor has something, or the next decision is due.
     fn sleep(&self) {
-        let wakes = [self.arbiter.wake_at(), self.notify.due(), self.runner.due()];
+        let desk = self.desk.control.as_ref();
+        let deadline = desk.and_then(|control| control.next_deadline());
+        let wakes = [self.arbiter.wake_at(), self.notify.due(), self.runner.due(), deadline];
         let due = wakes.into_iter().flatten().fold(self.next_tick, Moment::min);
         let span = due.since(sys::now());
         // poll(2) counts milliseconds; rounded up, lest it return just before the time and spin.
@@ -70,6 +73,8 @@ impl<A: App> Master<A> {
         let others = pipes.chain(successor).chain(predecessor).map(AsFd::as_fd);
         let mut sources: Vec<_> =
             signals.chain(others).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let operators = desk.into_iter().flat_map(|control| control.sources());
+        sources.extend(operators.map(|(fd, events)| PollFd::new(fd, events)));
         // A signal that is not ours cannot interrupt it to any harm: what is there is looked at, then it sleeps again.
         let _ = poll(&mut sources, wait.try_into().unwrap_or(PollTimeout::MAX));
     }
@@ -129,6 +134,10 @@ impl<A: App> Master<A> {
             Signal::SIGUSR2 => arbiter::Signal::Usr2,
             Signal::SIGWINCH if self.arbiter.has_successor() || !has_terminal() => arbiter::Signal::Winch,
             Signal::SIGWINCH => return, // a terminal sends it whenever its window changes
+            Signal::SIGUSR1 => {
+                self.reopen_logs();
+                return tracing::info!("{signal} from pid {pid} (uid {uid}): log files are opened anew");
+            }
             other => {
                 return tracing::warn!("{other} from pid {pid} (uid {uid}): this version does nothing on it");
             }

@@ -2,6 +2,7 @@
 //!
 //! A key's documentation, default, flag and reading stand at its field; see the `settings` crate for what comes of it.
 
+mod access;
 mod address;
 mod control;
 mod hooks;
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 pub use settings::{Seconds, Section, start_directory};
 
+pub use access::{Access, AccessFormat, PathPattern};
+pub(crate) use access::{Atom, Piece};
 pub use address::Address;
 pub use control::Control;
 pub use hooks::{HookCommand, HookCommands};
@@ -100,11 +103,13 @@ pub struct Settings {
     pub hooks: HookCommands,
     /// Where an operator's programs talk to the master.
     pub control: Control,
+    /// What the access log tells.
+    pub access: Access,
 }
 
 impl Settings {
     /// All sections, for a `settings::Program`.
-    pub fn sections(&mut self) -> [&mut dyn Section; 8] {
+    pub fn sections(&mut self) -> [&mut dyn Section; 9] {
         [
             &mut self.sockets,
             &mut self.workers,
@@ -114,6 +119,7 @@ impl Settings {
             &mut self.process,
             &mut self.hooks,
             &mut self.control,
+            &mut self.access,
         ]
     }
 

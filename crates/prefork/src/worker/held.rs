@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use socket2::Socket;
 
-use crate::http::{Flow, Stream, has_input, raw_refusal};
+use crate::http::{Entry, Flow, Stream, has_input, raw_refusal};
 
 /// How many are remembered; a sync worker runs one.
 const PLACES: usize = 8;
@@ -41,6 +41,7 @@ pub(super) struct Known {
 struct Held {
     stream: Arc<Stream>,
     flow: Arc<Flow>,
+    entry: Option<Arc<Entry>>,
     runs: bool,
 }
 
@@ -64,8 +65,13 @@ impl HeldSockets {
         Known { sockets: Arc::clone(self), number }
     }
 
-    pub(super) fn enter(self: &Arc<Self>, stream: &Arc<Stream>, flow: &Arc<Flow>) -> HeldSocket {
-        let mut held = Some(Held { stream: Arc::clone(stream), flow: Arc::clone(flow), runs: false });
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        stream: &Arc<Stream>,
+        flow: &Arc<Flow>,
+        entry: Option<Arc<Entry>>,
+    ) -> HeldSocket {
+        let mut held = Some(Held { stream: Arc::clone(stream), flow: Arc::clone(flow), entry, runs: false });
         let place = self.held.iter().position(|place| match place.try_lock() {
             Ok(mut place) if place.is_none() => {
                 *place = held.take();
@@ -82,15 +88,20 @@ impl HeldSockets {
     pub(super) fn answer_all(&self, taken: &[Socket]) -> usize {
         for place in &self.held {
             let Ok(held) = place.try_lock() else { continue };
-            let Some(Held { stream, flow, runs }) = &*held else { continue };
+            let Some(Held { stream, flow, entry, runs }) = &*held else { continue };
             if flow.is_write_blocked() {
                 continue; // an earlier answer is not out yet
             }
-            let answer = match runs {
-                true => raw_refusal(StatusCode::GATEWAY_TIMEOUT, TIMED_OUT),
-                false => raw_refusal(StatusCode::SERVICE_UNAVAILABLE, NEVER_BEGUN),
+            let (status, why) = match runs {
+                true => (StatusCode::GATEWAY_TIMEOUT, TIMED_OUT),
+                false => (StatusCode::SERVICE_UNAVAILABLE, NEVER_BEGUN),
             };
+            let answer = raw_refusal(status, why);
             finish(&**stream, &answer);
+            if let Some(entry) = entry {
+                let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+                entry.answered(status, &HeaderMap::new()).sent(body.len());
+            }
         }
         let mut unread = taken.iter().filter(|stream| answer_unread(stream)).count();
         let Ok(open) = self.open.try_lock() else { return unread };

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use crate::app::{App, Context};
 use crate::arbiter::{EXIT_BOOT, EXIT_BUILD};
 use crate::hooks::{HookedWorker, Hooks};
-use crate::http::RequestIds;
+use crate::http::{AccessLog, RequestIds, TakeLine};
 use crate::ids::{Generation, Pid, Slot};
 use crate::listener::Listener;
 use crate::scoreboard::{Scoreboard, Tenant};
@@ -43,6 +43,9 @@ pub(crate) use pipe::Message;
 pub(crate) use sandbox::{enter_as_command, enter_as_helper};
 pub(crate) use watch::EXIT_ABORTED;
 
+/// What opens log files anew.
+pub(crate) type Reopen = Arc<dyn Fn() + Send + Sync>;
+
 /// What a child needs to be a worker.
 pub(crate) struct Job<A: App> {
     pub(crate) slot: Slot,
@@ -56,6 +59,10 @@ pub(crate) struct Job<A: App> {
     pub(crate) lifeline: OwnedFd,
     /// Where its messages go.
     pub(crate) pipe: OwnedFd,
+    /// Where the lines of its access log go.
+    pub(crate) access_log: Option<TakeLine>,
+    /// What opens its log files anew.
+    pub(crate) reopen: Option<Reopen>,
 }
 
 /// Works until the end; gives the exit status.
@@ -84,12 +91,14 @@ struct Worker<A: App> {
     sockets: Arc<HeldSockets>,
     tenant: Arc<Tenant>,
     busy: BusyMark,
+    access_log: Option<Arc<AccessLog>>,
     leftovers: mpsc::UnboundedReceiver<accept::Fresh>,
 }
 
 impl<A: App> Worker<A> {
     fn start(job: Job<A>) -> Result<Self, Box<dyn std::error::Error>> {
-        let Job { slot, generation, app, settings, board, hooks, listeners, lifeline, pipe } = job;
+        let Job { slot, generation, app, settings, board, hooks, listeners, .. } = job;
+        let Job { lifeline, pipe, access_log, reopen, .. } = job;
         let busy = title::show(&settings.identity.proc_name, &format!("worker {slot} gen {generation}"));
         let pid = Pid(std::process::id().cast_signed());
         let tenant = Arc::new(Tenant::move_in(board.cell(slot), pid, generation));
@@ -97,6 +106,7 @@ impl<A: App> Worker<A> {
         log_panics();
         let hooks = WorkerHooks { hooks, worker: HookedWorker { slot, generation, pid: pid.0 } };
         hooks.call(|hooks, worker| hooks.post_fork(worker));
+        let access_log = access_log.map(|take| AccessLog::new(&settings.access, take));
         let (life, control) = Life::new();
         let pipe = Arc::new(MasterPipe::new(pipe));
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
@@ -116,6 +126,7 @@ impl<A: App> Worker<A> {
             grace: settings.timeouts.graceful_timeout.as_duration(),
             ready: Arc::clone(&ready),
             hooks: hooks.clone(),
+            reopen,
         };
         watch.start()?;
         let draining = Draining::new(life.clone(), board);
@@ -135,6 +146,7 @@ impl<A: App> Worker<A> {
             sockets,
             tenant,
             busy,
+            access_log,
             leftovers,
         })
     }
@@ -176,6 +188,7 @@ impl<A: App> Worker<A> {
             hooks: self.hooks.clone(),
             recycling: Recycling::new(Arc::clone(&self.pipe), most, jitter, random),
             ids: RequestIds::new(random),
+            access_log: self.access_log.take(),
             spool: Default::default(),
         });
         let open = Open::default();

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tower_service::Service;
 
 use crate::app::{App, BodyPolicy, BoxError, Client};
-use crate::http::{self as wire, Answer, Body, Flow, RequestIds, Spool, Stream, refusal};
+use crate::http::{self as wire, AccessLog, Answer, Body, Entry, Flow, RequestIds, Spool, Stream, refusal};
 use crate::scoreboard::{Scoreboard, Tenant};
 use crate::settings::Settings;
 
@@ -40,6 +40,7 @@ pub(super) struct Handling<A: App> {
     pub(super) hooks: WorkerHooks,
     pub(super) recycling: Recycling,
     pub(super) ids: RequestIds,
+    pub(super) access_log: Option<Arc<AccessLog>>,
     pub(super) spool: Spool,
 }
 
@@ -85,8 +86,9 @@ impl<A: App> Handling<A> {
         request: Request<Incoming>,
         id: u64,
         from: Connected,
+        entry: Option<Arc<Entry>>,
     ) -> Response<Answer<A::Answer>> {
-        let mut response = match self.ask(request, id, &from).await {
+        let mut response = match self.ask(request, id, &from, entry.as_ref()).await {
             Ok(response) => response.map(|body| Answer::of_application(body, Arc::clone(&from.flow))),
             Err(Refused(status, why)) => {
                 refusal(status, &why).map(|body| Answer::fixed(body, Arc::clone(&from.flow)))
@@ -95,6 +97,7 @@ impl<A: App> Handling<A> {
         if self.is_leaving() || from.flow.is_unread() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        log(&mut response, entry.as_ref());
         response
     }
 
@@ -103,6 +106,7 @@ impl<A: App> Handling<A> {
         request: Request<Incoming>,
         id: u64,
         from: &Connected,
+        entry: Option<&Arc<Entry>>,
     ) -> Result<Response<A::Answer>, Refused> {
         let (mut head, incoming) = request.into_parts();
         let body = match self.receive(&head, incoming).await {
@@ -116,7 +120,7 @@ impl<A: App> Handling<A> {
 
         let path = head.uri.path_and_query().map_or("*", |path| path.as_str());
         let mut held = self.tenant.hold(head.method.as_str(), path, id);
-        let mut socket = self.sockets.enter(&from.stream, &from.flow);
+        let mut socket = self.sockets.enter(&from.stream, &from.flow, entry.cloned());
         from.flow.settle();
         let permit = tokio::select! {
             biased;
@@ -175,6 +179,14 @@ impl<A: App> Handling<A> {
     }
 }
 
+/// Has the answer told of in the access log.
+fn log<B>(response: &mut Response<Answer<B>>, entry: Option<&Arc<Entry>>) {
+    if let Some(entry) = entry {
+        let line = entry.answered(response.status(), response.headers());
+        response.body_mut().log(line);
+    }
+}
+
 fn failed(id: u64, error: BoxError) -> Refused {
     tracing::error!(request = %format_args!("{id:016x}"), %error, "the application failed");
     internal_error(id)
@@ -207,9 +219,11 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for RequestService<A> {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.connected.flow.begins();
         let id = self.handling.ids.next();
+        let access_log = self.handling.access_log.as_ref();
+        let entry = access_log.and_then(|log| log.enter(&request, self.connected.peer));
         let handling = Arc::clone(&self.handling);
-        let task = tokio::spawn(handling.handle(request, id, self.connected.clone()));
-        Answering { task, id, flow: Arc::clone(&self.connected.flow) }
+        let task = tokio::spawn(handling.handle(request, id, self.connected.clone(), entry.clone()));
+        Answering { task, id, flow: Arc::clone(&self.connected.flow), entry }
     }
 }
 
@@ -218,6 +232,7 @@ struct Answering<B> {
     task: JoinHandle<Response<Answer<B>>>,
     id: u64,
     flow: Arc<Flow>,
+    entry: Option<Arc<Entry>>,
 }
 
 impl<B> Future for Answering<B> {
@@ -229,7 +244,10 @@ impl<B> Future for Answering<B> {
             Err(_panicked) => {
                 let Refused(status, why) = internal_error(self.id);
                 tracing::error!(request = %format_args!("{:016x}", self.id), "a handler panicked");
-                refusal(status, &why).map(|body: Bytes| Answer::fixed(body, Arc::clone(&self.flow)))
+                let mut response =
+                    refusal(status, &why).map(|body: Bytes| Answer::fixed(body, Arc::clone(&self.flow)));
+                log(&mut response, self.entry.as_ref());
+                response
             }
         };
         Poll::Ready(Ok(response))

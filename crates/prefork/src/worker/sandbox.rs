@@ -60,6 +60,7 @@ pub(crate) fn enter(identity: &Identity) -> Result<(), Failed> {
 /// whatever it is busy with.
 pub(crate) fn enter_as_helper(identity: &Identity, master: ids::Pid) -> Result<(), Failed> {
     enter(identity)?;
+    step("ignore a signal", signals::ignore(Signal::SIGUSR1))?; // it has no files that it would hold for long
     // After the change of user, which would take it back. It means the parent's thread, and the master has one
     // (PR_SET_PDEATHSIG(2const)).
     step("ask to end with the master", set_pdeathsig(Signal::SIGKILL))?;

@@ -18,11 +18,11 @@ use crate::listener::Listener;
 use crate::scoreboard::{LastWords, Scoreboard};
 use crate::sys::{self, fork::exit_now};
 
-use super::WorkerHooks;
 use super::accept::{Fresh, Left, empty, last_call};
 use super::held::HeldSockets;
 use super::life::{LifeControl, Phase};
 use super::pipe::{MasterPipe, Message};
+use super::{Reopen, WorkerHooks};
 
 /// Exit status of a worker that was stuck: 128 + SIGABRT, as a shell would say it.
 pub(crate) const EXIT_ABORTED: i32 = 134;
@@ -53,6 +53,8 @@ pub(super) struct Watch {
     /// Whether the worker has said that it can serve. Before that, there is nothing to drain.
     pub(super) ready: Arc<AtomicBool>,
     pub(super) hooks: WorkerHooks,
+    /// What opens log files anew.
+    pub(super) reopen: Option<Reopen>,
 }
 
 /// The signals that this thread hears; all others are ignored or keep their meaning.
@@ -124,6 +126,11 @@ impl Watch {
             }
             Ok(Signal::SIGABRT) if self.cut(Phase::Aborting, in_hand) => {
                 in_hand.drain = Some(sys::now() + ABORT_DRAIN);
+            }
+            Ok(Signal::SIGUSR1) => {
+                if let Some(reopen) = &self.reopen {
+                    reopen();
+                }
             }
             _ => {}
         }
