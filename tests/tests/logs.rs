@@ -180,6 +180,12 @@ fn a_full_disk_fails_no_request_and_what_was_lost_is_counted() {
     hammer.strike(300);
     hammer.verdict();
     let before = server.workers();
+    let mut seen = BTreeSet::new();
+    server.wait_for("answers of both workers", |server| {
+        let pid = server.get("/no/room").json()["pid"].as_i64();
+        seen.extend(pid.and_then(|pid| i32::try_from(pid).ok()));
+        (seen == before).then_some(())
+    });
     FILES.iter().for_each(|name| fs::remove_file(server.log_path(name)).expect("the link is there"));
     server.signal(Signal::USR1);
     server.wait_for("the count of both workers", |server| {
