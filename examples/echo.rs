@@ -32,7 +32,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use prefork::{App, Body, BoxError, Client, Context, Handler, Revision, Server, Settings, handler};
 use serde_json::json;
-use settings::{Configuration, Program, Section, describe};
+use settings::{Configuration, Mode, Program, Section, describe};
 
 type Service = Handler<fn(Request<Body>) -> Pin<Box<dyn Future<Output = Response<Answer>> + Send>>>;
 
@@ -231,6 +231,9 @@ fn main() -> ExitCode {
     if let Err(error) = started.configuration.server.process.enter() {
         eprintln!("{error}");
         return ExitCode::FAILURE;
+    }
+    if started.mode == Mode::CheckConfig {
+        return Server::new(started.configuration.server).app(Echo).check().report();
     }
     let log = match logging::install(&started.configuration.logging) {
         Ok(log) => log,

@@ -6,16 +6,20 @@ use std::process::{ExitCode, Termination};
 use devsim_app::DevSim;
 use devsim_master::{DevSimConfiguration, PROGRAM};
 use prefork::{Revision, Server};
-use settings::{Configuration, Report, Started, describe};
+use settings::{Configuration, Mode, Report, Started, describe};
 
 fn main() -> ExitCode {
-    let Started { mut configuration, report, source } = match PROGRAM.start::<DevSimConfiguration>() {
+    let Started { mode, mut configuration, report, source } = match PROGRAM.start::<DevSimConfiguration>() {
         Ok(started) => started,
         Err(exit) => return exit,
     };
     if let Err(error) = configuration.server.process.enter() {
         eprintln!("{error}");
         return ExitCode::FAILURE;
+    }
+    if mode == Mode::CheckConfig {
+        let DevSimConfiguration { server, app, .. } = configuration;
+        return Server::new(server).app(DevSim::new(app)).check().report();
     }
     let log = match logging::install_as("devsim", &configuration.logging) {
         Ok(log) => log,

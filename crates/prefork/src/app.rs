@@ -41,6 +41,14 @@ pub trait App: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Validates what [`App::prepare`] would, as far as that can be done without changing anything: for `--check-config`.
+    ///
+    /// # Errors
+    /// Ends the check with exit code 1, and is shown to the operator.
+    fn check(&self) -> Result<(), BoxError> {
+        Ok(())
+    }
+
     /// Builds the service, in each worker, on its runtime. The worker is ready when this returns.
     ///
     /// # Errors

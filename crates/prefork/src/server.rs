@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use ::settings::Described;
 
-use crate::app::App;
+use crate::app::{App, BoxError};
 use crate::arbiter::EXIT_STOPPED;
 use crate::hooks::Hooks;
 use crate::http::TakeLine;
-use crate::listener::{Activation, BindError, inherit, open_all};
+use crate::listener::{Activation, BindError, Listener, ListenerId, inherit, keep_and_open, open_all};
 use crate::master::{
-    Beginning, Master, NotifyVariables, Pidfile, PidfileError, Predecessor, Program, SetupError,
-    readiness_descriptor, second,
+    Beginning, Estate, Master, NotifyVariables, Pidfile, PidfileError, Predecessor, Program, Setup,
+    SetupError, readiness_descriptor, second,
 };
 use crate::settings::{DirectoryError, Settings};
 use crate::sys::{thread_count, title};
@@ -185,15 +185,41 @@ impl<A: App> Ready<A> {
         }
     }
 
+    /// Looks at the application as `--check-config` does, and at what another program would leave to this one: nothing is
+    /// bound, and nothing changed.
+    #[must_use = "the outcome is the process's exit code: return it from main"]
+    pub fn check(self) -> Outcome {
+        let checked = Estate::of_this_process().map_err(Error::Estate).and_then(|left| {
+            self.app.check().map_err(Error::Refused)?;
+            match left {
+                // One byte more says that all of it was read (see `master/handover.rs`).
+                Some((_, mut file)) => std::io::Write::write_all(&mut file, b"\n").map_err(Error::Estate),
+                None => Ok(()),
+            }
+        });
+        match checked {
+            Ok(()) => Outcome { code: EXIT_STOPPED, error: None },
+            Err(error) => Outcome { code: error.exit_code(), error: Some(error) },
+        }
+    }
+
     fn supervise(self) -> Result<i32, Error> {
         if let Some(count @ 2..) = thread_count() {
             return Err(Error::Threads(count));
         }
         let program = Program::of_this_process();
         title::take_over();
+        title::show(&self.settings.identity.proc_name, "master");
+        self.settings.process.enter()?;
+        let master = match Estate::of_this_process().map_err(Error::Estate)? {
+            Some((estate, _)) => self.take_over(program, estate)?,
+            None => self.begin(program)?,
+        };
+        Ok(master.live())
+    }
+
+    fn begin(self, program: Program) -> Result<Master<A>, Error> {
         let settings = &self.settings;
-        title::show(&settings.identity.proc_name, "master");
-        settings.process.enter()?;
         let mut predecessor = Predecessor::of_this_process();
         let pidfile = match &settings.process.pidfile {
             Some(path) if predecessor.is_some() => Some(Pidfile::take(&second(path), &settings.identity)?),
@@ -207,12 +233,34 @@ impl<A: App> Ready<A> {
             Some(predecessor) => inherit(std::mem::take(&mut predecessor.listeners), sockets, identity)?,
             None => open_all(sockets, identity, activation)?,
         };
+        let wanted = listeners.iter().map(Listener::id).collect();
+        let (setup, mut beginning) = self.beginning(program, listeners, wanted, activated);
+        (beginning.pidfile, beginning.predecessor) = (pidfile, predecessor);
+        Ok(Master::new(setup, beginning)?)
+    }
+
+    /// Goes on in the place of another program.
+    fn take_over(self, program: Program, mut estate: Estate) -> Result<Master<A>, Error> {
+        let (left, activated) = estate.take_listeners();
+        let (sockets, identity) = (&self.settings.sockets, &self.settings.identity);
+        let (listeners, wanted) = keep_and_open(left, sockets, identity, activated)?;
+        let (setup, beginning) = self.beginning(program, listeners, wanted, activated);
+        Ok(Master::take_over(setup, beginning, estate)?)
+    }
+
+    fn beginning(
+        self,
+        program: Program,
+        listeners: Vec<Listener>,
+        wanted: Vec<ListenerId>,
+        activated: bool,
+    ) -> (Setup<A>, Beginning<A>) {
         for listener in &listeners {
             tracing::info!("listening at {} (pid {})", listener.place(), std::process::id());
         }
         let ready = readiness_descriptor(std::env::var(format!("{}READY_FD", self.prefix)).ok());
-        let master = Master::new(Beginning {
-            revision: Revision::new(self.settings, self.app).shown_as(self.shown),
+        let setup = Setup::new(Revision::new(self.settings, self.app).shown_as(self.shown), wanted);
+        let beginning = Beginning {
             version: self.version,
             reload: self.reload,
             when_serving: self.when_serving,
@@ -222,12 +270,12 @@ impl<A: App> Ready<A> {
             program,
             listeners,
             activated,
-            pidfile,
-            predecessor,
+            pidfile: None,
+            predecessor: None,
             notify: NotifyVariables::of_this_process(),
             ready,
-        })?;
-        Ok(master.live())
+        };
+        (setup, beginning)
     }
 }
 
@@ -238,6 +286,14 @@ pub enum Error {
     /// The process has other threads, whose locks a fork would copy in whatever state they are.
     #[error("the process has {0} threads; run the server before anything makes a second one")]
     Threads(usize),
+    /// What another program has left is not what this one understands.
+    #[error(
+        "this program cannot take over from the one before it: {0}; it may be another server, or a too different version"
+    )]
+    Estate(std::io::Error),
+    /// The application is not fit to run.
+    #[error("{0}")]
+    Refused(BoxError),
     /// The directory to work in is not there.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -257,6 +313,7 @@ impl Error {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Bind(BindError::InUse(_)) | Self::Pidfile(PidfileError::Held { .. }) => 5,
+            Self::Estate(_) | Self::Refused(_) => 1,
             Self::Threads(_) | Self::Directory(_) | Self::Pidfile(_) | Self::Bind(_) | Self::Setup(_) => 1,
         }
     }

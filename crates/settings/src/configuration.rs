@@ -1,6 +1,7 @@
 //! All settings of a program, from its command line to its first and every later reading.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::{Mode, Problems, Program, Report, Section, Source, print_config};
@@ -30,9 +31,15 @@ pub trait Configuration: Sized {
     }
 }
 
+/// The variable that names settings which were in force: `<pid>:<descriptor>` of a file with one `section.key = value` a line.
+/// A program that finds itself named starts with these, and reads its usual layers at its next reload.
+pub const RESTORED_SETTINGS: &str = "SETTINGS_IN_FORCE";
+
 /// A program that is to do its work.
 #[derive(Debug)]
 pub struct Started<C> {
+    /// What to do: run, or check.
+    pub mode: Mode,
     /// Its settings.
     pub configuration: C,
     /// Where they came from, and what to warn of.
@@ -43,7 +50,8 @@ pub struct Started<C> {
 
 impl Program {
     /// Reads the process's command line, environment and file. Where there is nothing more to do (help, the version, a
-    /// check, a print), or something is wrong, that is said and the exit code given: 0, or 1 if something is wrong.
+    /// print), or something is wrong, that is said and the exit code given: 0, or 1 if something is wrong. A check goes on in the
+    /// program, which may have more to check.
     ///
     /// # Errors
     /// The process's exit code.
@@ -53,15 +61,19 @@ impl Program {
             let _ = exit.print();
             ExitCode::from(exit.code)
         })?;
-        let (mut configuration, report) = C::load(&command.source).map_err(|problems| {
+        let loaded = match restored() {
+            Some(file) => C::load(&Source::only(file)),
+            None => C::load(&command.source),
+        };
+        let (mut configuration, report) = loaded.map_err(|problems| {
             let _ = writeln!(std::io::stderr(), "{problems}");
             ExitCode::FAILURE
         })?;
         match command.mode {
-            Mode::Run => Ok(Started { configuration, report, source: command.source }),
-            Mode::CheckConfig => {
+            mode @ Mode::Run => Ok(Started { mode, configuration, report, source: command.source }),
+            mode @ Mode::CheckConfig => {
                 warn(&report);
-                Err(ExitCode::SUCCESS)
+                Ok(Started { mode, configuration, report, source: command.source })
             }
             Mode::PrintConfig => {
                 warn(&report);
@@ -71,6 +83,14 @@ impl Program {
             }
         }
     }
+}
+
+/// The file with the settings in force, if this process was given one.
+fn restored() -> Option<PathBuf> {
+    let text = std::env::var(RESTORED_SETTINGS).ok()?;
+    let (pid, number) = text.split_once(':')?;
+    let number: u32 = number.parse().ok()?;
+    (pid.parse() == Ok(std::process::id())).then(|| format!("/proc/self/fd/{number}").into())
 }
 
 fn warn(report: &Report) {

@@ -58,7 +58,7 @@ mod source;
 mod value;
 
 pub use choice::Choice;
-pub use configuration::{Configuration, Started};
+pub use configuration::{Configuration, RESTORED_SETTINGS, Started};
 pub use directory::start_directory;
 pub use key::{Attribute, Key};
 pub use print::{Described, describe, print_config};

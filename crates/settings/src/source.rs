@@ -77,6 +77,16 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 impl Source {
+    /// This file and nothing else.
+    pub(crate) fn only(file: PathBuf) -> Self {
+        Self {
+            file: ConfigFile::given(file),
+            environment: Environment::default(),
+            flags_variable: None,
+            flags: Flags::default(),
+        }
+    }
+
     /// Lays all layers over the structs, whose present values are the weakest layer: give fresh ones. After an
     /// error they hold what could be understood; a running program keeps its old ones then.
     ///

@@ -237,6 +237,8 @@ pub(crate) enum UpgradeFailure {
     Fork(i32),
     /// The new program's look at its configuration and at this one's state ended so.
     Check(ExitStatus),
+    /// It ended well, and did not say that it had read the state.
+    NotUnderstood,
     /// It took longer than `boot_timeout`.
     CheckTimeout(Duration),
     /// The new program could not be executed: an errno of execve(2).

@@ -53,7 +53,12 @@ pub(crate) enum Event {
     /// The second master has ended; an errno if it could not be forked.
     SuccessorEnded(Result<ExitStatus, i32>),
     /// The new program has looked at its configuration and at this one's state.
-    ProgramChecked(ExitStatus),
+    ProgramChecked {
+        /// How it ended.
+        status: ExitStatus,
+        /// Whether it said that it had read the state.
+        understood: bool,
+    },
     /// The new program, or on the way back the old one, could not be executed: an errno of execve(2).
     HandOverFailed(i32),
     /// Time has passed.

@@ -214,7 +214,7 @@ impl Arbiter {
             Event::HooksEnded => self.hooks_ended(now, out),
             Event::SuccessorServes => self.successor_serves(out),
             Event::SuccessorEnded(status) => self.successor_ended(status, out),
-            Event::ProgramChecked(status) => self.program_checked(status, out),
+            Event::ProgramChecked { status, understood } => self.program_checked(status, understood, out),
             Event::HandOverFailed(errno) => self.hand_over_failed(errno, out),
             Event::HelperExited(status) => self.helper_exited(status, now, out),
             Event::SpawnFailed { slot, errno } => self.spawn_failed(slot, errno, now, out),

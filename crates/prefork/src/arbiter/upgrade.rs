@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Moment;
+use crate::ids::{Generation, Moment};
 
 use super::action::{Action, Failure, Report, UpgradeFailure, UpgradeRefusal};
 use super::event::ExitStatus;
@@ -71,19 +71,25 @@ impl Arbiter {
         }
     }
 
-    pub(super) fn program_checked(&mut self, status: ExitStatus, out: &mut Actions) {
+    pub(super) fn program_checked(&mut self, status: ExitStatus, understood: bool, out: &mut Actions) {
         let Upgrade::Checking { since, until, late } = self.upgrade else { return };
         self.upgrade = Upgrade::None;
         let failure = match status {
             _ if self.is_stopping() => return,
             _ if late => UpgradeFailure::CheckTimeout(until.since(since)),
-            ExitStatus::Code(0) => {
+            ExitStatus::Code(0) if understood => {
                 self.upgrade = Upgrade::Handing;
                 return out.push(Action::HandOver);
             }
+            ExitStatus::Code(0) => UpgradeFailure::NotUnderstood,
             status => UpgradeFailure::Check(status),
         };
         out.push(Action::Report(Report::UpgradeFailed(failure)));
+    }
+
+    /// The generation that a program which takes over begins with.
+    pub(crate) fn next_generation(&self) -> Generation {
+        self.latest.next()
     }
 
     /// Whether [`Action::HandOver`] or [`Action::GoBack`] is still wanted: the master finishes what it has at hand first, and

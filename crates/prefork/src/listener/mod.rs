@@ -166,6 +166,26 @@ pub(crate) fn inherit(
     Ok(present)
 }
 
+/// The same for a program that takes the place of another, whose workers still use all that it has left.
+///
+/// # Errors
+/// The first address that cannot be had.
+pub(crate) fn keep_and_open(
+    left: Vec<HandedListener>,
+    sockets: &Sockets,
+    identity: &Identity,
+    activated: bool,
+) -> Result<(Vec<Listener>, Vec<ListenerId>), BindError> {
+    let mut present: Vec<Listener> = left.into_iter().filter_map(HandedListener::take).collect();
+    if activated {
+        let wanted = present.iter().map(Listener::id).collect();
+        return Ok((present, wanted));
+    }
+    let (wanted, fresh) = open_missing(sockets, identity, &present)?;
+    present.extend(fresh);
+    Ok((present, wanted))
+}
+
 fn bind(address: &Address, sockets: &Sockets, identity: &Identity) -> Result<Listener, BindError> {
     let bound = match address {
         Address::Tcp { host, port } => tcp::bind(host, *port, sockets).map(|socket| (socket, None)),

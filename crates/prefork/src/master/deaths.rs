@@ -1,5 +1,8 @@
 //! Why workers end: told apart, named and counted.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use settings::Choice;
 
 use crate::arbiter::{Cause, Death, ExitStatus, Retirement, Wish};
@@ -108,8 +111,26 @@ impl CauseOfDeath {
 }
 
 /// How many workers have ended, by cause, since the master's start.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(into = "BTreeMap<String, u64>", from = "BTreeMap<String, u64>")]
 pub(crate) struct Deaths([u64; CauseOfDeath::ALL.len()]);
+
+impl From<Deaths> for BTreeMap<String, u64> {
+    fn from(deaths: Deaths) -> Self {
+        deaths.iter().map(|(cause, count)| (cause.as_str().to_owned(), count)).collect()
+    }
+}
+
+impl From<BTreeMap<String, u64>> for Deaths {
+    /// By name: another version may know other causes, and those that this one does not know are left out.
+    fn from(mut counts: BTreeMap<String, u64>) -> Self {
+        let mut deaths = Self::default();
+        for cause in CauseOfDeath::ALL {
+            deaths.0[cause.index()] = counts.remove(cause.as_str()).unwrap_or(0);
+        }
+        deaths
+    }
+}
 
 impl Deaths {
     pub(super) fn note(&mut self, cause: CauseOfDeath) {

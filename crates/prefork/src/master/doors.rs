@@ -1,5 +1,7 @@
 //! The listeners over reloads and masters: who still takes what waits in them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::app::App;
 use crate::listener::{Listener, ListenerId, Place, open_missing};
 use crate::settings::Settings;
@@ -7,7 +9,7 @@ use crate::settings::Settings;
 use super::{Child, Master};
 
 /// A listener, as the master remembers it of a worker.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Door {
     id: ListenerId,
     /// Whoever handed it to us keeps it.
@@ -74,7 +76,7 @@ impl<A: App> Master<A> {
         self.listeners.clear();
         // Also to those that drain already or were aborted: they get no other word of the stop.
         for (slot, child) in &self.children {
-            self.board.leave_to(*slot, self.left_to(child));
+            child.orders.leave_to(*slot, self.left_to(child));
         }
     }
 

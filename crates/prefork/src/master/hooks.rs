@@ -143,7 +143,7 @@ impl HookRunner {
         running.chain(rest).min()
     }
 
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.waiting.is_empty()
     }
 

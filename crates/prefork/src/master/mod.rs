@@ -3,6 +3,8 @@
 mod control;
 mod deaths;
 mod doors;
+mod estate;
+mod handover;
 mod hooks;
 mod notify;
 mod oom;
@@ -30,7 +32,7 @@ use crate::cgroup::MemoryGroup;
 use crate::hooks::Hooks;
 use crate::ids::{Generation, Moment, Pid, Slot};
 use crate::listener::{Listener, ListenerId};
-use crate::scoreboard::{Counts, Scoreboard};
+use crate::scoreboard::{Counts, Orders, Scoreboard};
 use crate::server::{Logs, Reload, Revision, WhenServing};
 use crate::settings::{DirectoryError, Machine, PoolSize, Settings};
 use crate::sys;
@@ -38,12 +40,15 @@ use crate::sys;
 use control::Desk;
 use deaths::{Deaths, End};
 use doors::Door;
+use estate::{Old, Taken};
+use handover::Checker;
 use hooks::{Hook, HookRunner, Subject};
 use notify::Notify;
 use oom::OomKills;
 use record::Record;
 use successor::Successor;
 
+pub(crate) use estate::Estate;
 pub(crate) use notify::{NotifyVariables, readiness_descriptor};
 pub use pidfile::PidfileError;
 pub(crate) use pidfile::{Pidfile, second};
@@ -62,10 +67,12 @@ pub(crate) struct Setup<A> {
 }
 
 impl<A> Setup<A> {
-    fn new(revision: Revision<A>, listeners: Vec<ListenerId>) -> Self {
+    /// A revision whose workers listen at these.
+    pub(crate) fn new(revision: Revision<A>, listeners: Vec<ListenerId>) -> Self {
         let Revision { settings, app, adopt, shown } = revision;
         let size = PoolSize::new(settings.workers.workers, Machine::look());
-        Self { settings: Arc::new(settings), app: Arc::new(app), adopt, shown: shown.into(), listeners, size }
+        let (settings, app, shown) = (Arc::new(settings), Arc::new(app), shown.into());
+        Self { settings, app, adopt, shown, listeners, size }
     }
 
     fn policy(&self) -> Policy {
@@ -102,11 +109,15 @@ struct Child {
     base: Counts,
     /// Whether the master has sent it SIGKILL.
     killed: bool,
+    /// Which of the boards it looks at.
+    board: usize,
+    orders: Orders,
+    /// Whether its cell can be read: the program that forked it may have laid it out in another way.
+    is_readable: bool,
 }
 
 /// What a master begins with.
 pub(crate) struct Beginning<A: App> {
-    pub(crate) revision: Revision<A>,
     pub(crate) version: &'static str,
     pub(crate) reload: Option<Reload<A>>,
     pub(crate) when_serving: Option<WhenServing>,
@@ -140,6 +151,8 @@ pub(crate) struct Master<A: App> {
     when_serving: Option<WhenServing>,
     logs: Logs,
     board: Scoreboard,
+    /// The files of all boards that somebody looks at, this program's own last.
+    boards: Vec<OwnedFd>,
     /// All that are open, those of a candidate among them.
     listeners: Vec<Listener>,
     activated: bool,
@@ -158,6 +171,11 @@ pub(crate) struct Master<A: App> {
     helper: Option<Pid>,
     successor: Option<Successor>,
     predecessor: Option<Predecessor>,
+    checker: Option<Checker>,
+    /// Another program is to be executed as soon as nothing else is at hand.
+    hands_over: bool,
+    /// The program that this one has replaced and not outdone yet.
+    old: Option<Old>,
     hooks: Option<Arc<dyn Hooks>>,
     runner: HookRunner,
     notify: Notify,
@@ -170,7 +188,8 @@ pub(crate) struct Master<A: App> {
 /// A pipe that nobody writes to: its end tells the workers that the master is gone.
 struct Lifeline {
     reading: OwnedFd,
-    _writing: OwnedFd,
+    /// Only ever held.
+    writing: OwnedFd,
 }
 
 /// What could not be made before the first fork.
@@ -188,37 +207,93 @@ impl SetupError {
 }
 
 impl<A: App> Master<A> {
-    /// Takes the signals, and everything else that workers need.
-    pub(crate) fn new(beginning: Beginning<A>) -> Result<Self, SetupError> {
-        let Beginning { revision, reload, when_serving, logs, hooks, prefix, program, listeners, .. } =
-            beginning;
-        let Beginning { version, activated, pidfile, predecessor, notify, ready, .. } = beginning;
-        let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
-        let board = Scoreboard::new().map_err(SetupError::at("make its scoreboard"))?;
+    /// Takes the signals, and makes everything else that workers need.
+    pub(crate) fn new(setup: Setup<A>, beginning: Beginning<A>) -> Result<Self, SetupError> {
+        let (board, file) = Scoreboard::new().map_err(SetupError::at("make its scoreboard"))?;
         let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
-        let (now, pid) = (sys::now(), Pid(std::process::id().cast_signed()));
-        let setup = Setup::new(revision, listeners.iter().map(Listener::id).collect());
         setup.explain_size(None);
+        let now = sys::now();
         let (arbiter, first) = Arbiter::start(setup.policy(), now);
-        let mut master = Self {
+        let mut master = Self::begin(beginning, arbiter, (Generation::FIRST, setup), (board, file), now)?;
+        master.lifeline = Some(Lifeline { reading, writing });
+        master.open_the_desk();
+        for action in first {
+            master.perform(action);
+        }
+        Ok(master)
+    }
+
+    /// Goes on with what another program was at, in the same process.
+    pub(crate) fn take_over(
+        setup: Setup<A>,
+        beginning: Beginning<A>,
+        mut estate: Estate,
+    ) -> Result<Self, SetupError> {
+        let heir = estate.heirs_generation();
+        let taken = estate.take().map_err(SetupError::at("take over what it was left"))?;
+        let Taken { mut boards, is_readable, lifeline, children, pidfile, old } = taken;
+        let current = match boards.pop_if(|_| is_readable) {
+            Some(file) => Scoreboard::of_another(&file).map(|board| (board, file)),
+            None => Scoreboard::new(),
+        };
+        let current = current.map_err(SetupError::at("map its scoreboard"))?;
+        setup.explain_size(None);
+        let now = sys::now();
+        let (arbiter, first) = Arbiter::resume_from(estate.arbiter, setup.policy(), now);
+        let mut master = Self::begin(beginning, arbiter, (heir, setup), current, now)?;
+        boards.append(&mut master.boards);
+        let last = boards.len() - 1;
+        master.boards = boards;
+        master.generation = estate.generation;
+        master.lifeline = Some(lifeline);
+        master.children = children.into_iter().collect();
+        for child in master.children.values_mut() {
+            child.is_readable = is_readable && child.board == last;
+        }
+        master.pidfile = pidfile;
+        master.old = old;
+        (master.slots_used, master.started) = (estate.slots_used, estate.started);
+        (master.record, master.deaths) = (estate.record, estate.deaths);
+        master.notify.resume(estate.reloading);
+        master.open_the_desk();
+        master.reap(); // whoever ended meanwhile has left no signal that would tell
+        for action in first {
+            master.perform(action);
+        }
+        Ok(master)
+    }
+
+    fn begin(
+        beginning: Beginning<A>,
+        arbiter: Arbiter,
+        (generation, setup): (Generation, Setup<A>),
+        (board, file): (Scoreboard, OwnedFd),
+        now: Moment,
+    ) -> Result<Self, SetupError> {
+        let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
+        let Beginning { reload, when_serving, logs, hooks, prefix, program, listeners, .. } = beginning;
+        let Beginning { version, activated, pidfile, predecessor, notify, ready, .. } = beginning;
+        let pid = Pid(std::process::id().cast_signed());
+        Ok(Self {
             pid,
             started: now,
             version,
             prefix,
             program,
             arbiter,
-            generation: Generation::FIRST,
-            setups: BTreeMap::from([(Generation::FIRST, setup)]),
+            generation,
+            setups: BTreeMap::from([(generation, setup)]),
             reload,
             when_serving,
             logs,
             board,
+            boards: vec![file],
             listeners,
             activated,
             shared: false,
             pidfile,
             signals: Some(signals),
-            lifeline: Some(Lifeline { reading, _writing: writing }),
+            lifeline: None,
             children: BTreeMap::new(),
             slots_used: 0,
             ends: BTreeMap::new(),
@@ -227,6 +302,9 @@ impl<A: App> Master<A> {
             helper: None,
             successor: None,
             predecessor,
+            checker: None,
+            hands_over: false,
+            old: None,
             hooks,
             runner: HookRunner::default(),
             notify: Notify::new(notify, ready, pid, now),
@@ -234,12 +312,7 @@ impl<A: App> Master<A> {
             record: Record::default(),
             events: VecDeque::new(),
             next_tick: now,
-        };
-        master.open_the_desk();
-        for action in first {
-            master.perform(action);
-        }
-        Ok(master)
+        })
     }
 
     /// The loop: wait, decide, do. Gives the exit code.
@@ -275,10 +348,15 @@ impl<A: App> Master<A> {
                 self.setups.remove(&generation);
                 self.close_unwanted_listeners();
             }
-            Action::AnnounceStop => self.board.announce_leave(),
+            Action::AnnounceStop => {
+                self.board.orders().announce_leave();
+                self.children.values().for_each(|child| child.orders.announce_leave());
+            }
             Action::CloseListeners => self.leave_the_listeners(),
             Action::StartSuccessor => self.start_successor(),
-            Action::CheckProgram | Action::KillCheck | Action::HandOver | Action::GoBack => {}
+            Action::CheckProgram => self.check_program(),
+            Action::KillCheck => self.kill_checker(),
+            Action::HandOver | Action::GoBack => self.hands_over = true,
             Action::Report(report) => self.report(report),
             Action::Exit(code) => {
                 self.take_leave();
@@ -334,6 +412,7 @@ impl<A: App> Master<A> {
             setup.explain_size(known);
             sys::title::show(&setup.settings.identity.proc_name, "master");
         }
+        self.old = None;
         self.adjust_listeners();
         self.change_pidfile();
         self.open_the_desk();
@@ -341,7 +420,9 @@ impl<A: App> Master<A> {
 
     /// The settings that are in force.
     fn settings(&self) -> Option<&Settings> {
-        self.setups.get(&self.generation).map(|setup| &*setup.settings)
+        // Where another program has made the generation that runs, there are only those that are to follow.
+        let setup = self.setups.get(&self.generation).or(self.setups.values().next_back());
+        setup.map(|setup| &*setup.settings)
     }
 
     /// Takes another pidfile, if the settings name one.
@@ -382,6 +463,9 @@ impl<A: App> Master<A> {
         self.desk = Desk::default();
         self.successor = None;
         self.predecessor = None;
+        self.checker = None;
+        self.old = None;
+        self.boards.clear();
         self.lifeline.take().map(|lifeline| lifeline.reading)
     }
 }

@@ -94,6 +94,16 @@ impl Notify {
         }
     }
 
+    /// Whether one is announced.
+    pub(super) fn is_reloading(&self) -> bool {
+        self.reloading
+    }
+
+    /// Goes on for a program that has announced a reload.
+    pub(super) fn resume(&mut self, reloading: bool) {
+        self.reloading = reloading;
+    }
+
     /// It has ended, well or not.
     pub(super) fn reloaded(&mut self) {
         if std::mem::take(&mut self.reloading) {

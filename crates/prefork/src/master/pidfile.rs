@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -79,6 +80,11 @@ impl Pidfile {
         Ok(Self { path, file })
     }
 
+    /// The file that a program before this one has taken, with its lock.
+    pub(super) fn inherit(file: File, path: PathBuf) -> Self {
+        Self { path, file }
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -101,6 +107,12 @@ impl Pidfile {
         {
             tracing::warn!("the pidfile {} cannot be removed: {error}", self.path.display());
         }
+    }
+}
+
+impl AsFd for Pidfile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -25,7 +25,10 @@ impl<A: App> Master<A> {
 
     fn ended(&mut self, reaped: &Reaped, status: ExitStatus) {
         let pid = reaped.pid;
-        if self.successor_ended(pid, status) || self.hook_ended(pid, status) {
+        if self.successor_ended(pid, status)
+            || self.checker_ended(pid, status)
+            || self.hook_ended(pid, status)
+        {
             return;
         }
         if self.helper == Some(pid) {

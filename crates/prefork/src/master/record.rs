@@ -2,13 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 use crate::arbiter::{Failure, Report, UpgradeFailure};
 use crate::ids::{Generation, Moment};
 
 use super::report::{failed, upgrade_failed};
 
 /// How the last reload or upgrade went.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct LastReload {
     pub(super) generation: Generation,
     /// `None` if it went well.
@@ -20,7 +22,7 @@ pub(super) struct LastReload {
 }
 
 /// The history.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) serves: bool,
     pub(super) stopping: bool,

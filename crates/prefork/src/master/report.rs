@@ -313,6 +313,9 @@ pub(super) fn upgrade_failed(failure: UpgradeFailure) -> String {
         UpgradeFailure::Check(status) => {
             format!("the new program's check of its configuration ended with {}", Ended(status))
         }
+        UpgradeFailure::NotUnderstood => {
+            "the new program ended its check well, and has not read what it was to take over: is it the same server?".into()
+        }
         UpgradeFailure::CheckTimeout(after) => {
             format!("the new program's check of its configuration took {}, boot_timeout", Span(after))
         }

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::arbiter::{EXIT_BOOT, Event, ExitStatus, Order};
 use crate::hooks::HookedWorker;
 use crate::ids::{Generation, Pid, Slot};
+use crate::scoreboard::{Counts, Orders};
 use crate::sys::fork::fork;
 use crate::sys::{thread_count, title};
 use crate::worker::{self, Job};
@@ -82,7 +83,18 @@ impl<A: App> Master<A> {
             })
         })?;
         let base = self.board.cell(slot).counts();
-        Ok(Child { pid, pidfd: open_pidfd(pid), pipe: reading, doors, base, killed: false })
+        let (board, orders) = (self.boards.len().saturating_sub(1), self.board.orders());
+        Ok(Child {
+            pid,
+            pidfd: open_pidfd(pid),
+            pipe: reading,
+            doors,
+            base,
+            killed: false,
+            board,
+            orders,
+            is_readable: true,
+        })
     }
 
     /// Forks the helper that runs the application's preparation.
@@ -151,7 +163,7 @@ impl<A: App> Master<A> {
     /// Signals a worker.
     pub(super) fn signal(&mut self, slot: Slot, order: Order) {
         if let (Order::Drain { until }, Some(child)) = (order, self.children.get(&slot)) {
-            self.board.order_drain(slot, until, self.left_to(child));
+            child.orders.order_drain(slot, until, self.left_to(child));
         }
         let Some(child) = self.children.get_mut(&slot) else { return };
         let signal = match order {
@@ -184,6 +196,23 @@ impl<A: App> Master<A> {
 }
 
 impl Child {
+    /// One that another program has forked. Its cell can be read if its board is the one that this program uses too, which is
+    /// settled later.
+    #[allow(clippy::too_many_arguments, reason = "they are its fields")]
+    pub(super) fn taken_over(
+        pid: Pid,
+        pidfd: Option<OwnedFd>,
+        pipe: Option<OwnedFd>,
+        doors: Vec<Door>,
+        base: Counts,
+        killed: bool,
+        board: usize,
+        file: &OwnedFd,
+    ) -> io::Result<Self> {
+        let orders = Orders::of_another(file)?;
+        Ok(Self { pid, pidfd, pipe, doors, base, killed, board, orders, is_readable: false })
+    }
+
     fn signal(&self, signal: Signal) {
         let sent = self.pidfd.as_ref().map(|pidfd| pidfd_send_signal(pidfd, signal));
         if !matches!(sent, Some(Ok(()) | Err(Errno::SRCH))) {
@@ -195,13 +224,13 @@ impl Child {
 }
 
 /// Signals a child that was not reaped yet; one that has ended takes it without a word.
-fn kill(pid: Pid, signal: Signal) {
+pub(super) fn kill(pid: Pid, signal: Signal) {
     if let Some(pid) = rustix::process::Pid::from_raw(pid.0) {
         let _ = kill_process(pid, signal);
     }
 }
 
-fn open_pidfd(pid: Pid) -> Option<OwnedFd> {
+pub(super) fn open_pidfd(pid: Pid) -> Option<OwnedFd> {
     let pid = rustix::process::Pid::from_raw(pid.0)?;
     pidfd_open(pid, PidfdFlags::empty()).ok()
 }

@@ -3,9 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 use serde::{Deserialize, Serialize};
@@ -17,6 +15,7 @@ use crate::listener::{HandedListener, Listener};
 use crate::settings::start_directory;
 use crate::sys;
 
+use super::handover::execute;
 use super::hooks::{Hook, Subject};
 use super::{Master, second, spawn};
 
@@ -91,12 +90,9 @@ impl Program {
         Self { name: words.next().unwrap_or_default(), arguments: words.collect() }
     }
 
-    /// A command that starts what is at the program's path now, in the directory in which this process was started.
-    pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(self.path());
-        command.arg0(&self.name).args(&self.arguments).current_dir(start_directory());
-        command.env("PWD", start_directory());
-        command
+    /// The words that it was called with, its name first.
+    pub(super) fn words(&self) -> Vec<OsString> {
+        [&self.name].into_iter().chain(&self.arguments).cloned().collect()
     }
 
     /// Where the program is, looked up as a shell does; where this process's own file is, if it was called by a name
@@ -144,27 +140,23 @@ impl<A: App> Master<A> {
     fn become_successor(&self, ready: &OwnedFd) -> io::Error {
         let listeners = self.listeners.iter().map(Listener::hand_over).collect();
         let legacy = Legacy { master: self.pid, listeners, ready: ready.as_raw_fd() };
-        let mut kept: Vec<BorrowedFd<'_>> = self.listeners.iter().map(AsFd::as_fd).collect();
-        kept.push(ready.as_fd());
-        for descriptor in kept {
-            if let Err(error) = sys::descriptors::set_close_on_exec(descriptor, false) {
-                return error;
-            }
-        }
         let text = match serde_json::to_string(&legacy) {
             Ok(text) => text,
             Err(error) => return error.into(),
         };
-        let mut command = self.program.command();
-        command.env(VARIABLE, text);
+        let mut kept: Vec<BorrowedFd<'_>> = self.listeners.iter().map(AsFd::as_fd).collect();
+        kept.push(ready.as_fd());
+        // What was handed to this master is handed on by its own way, and the watchdog looks at the new one.
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
-            command.env_remove(name); // what was handed to us is handed on by our own way
+            sys::environment::unset(name);
         }
+        let mut variables = vec![(VARIABLE, text)];
         if std::env::var_os("WATCHDOG_PID").is_some() {
-            command.env("WATCHDOG_PID", std::process::id().to_string());
+            variables.push(("WATCHDOG_PID", std::process::id().to_string()));
         }
         // Signals stay blocked until the new master reads them: none is lost, and none ends it too early.
-        command.exec()
+        let Err(error) = execute(&self.program.path(), self.program.words(), &variables, &kept);
+        error
     }
 
     /// Reads whether the second master serves.

@@ -47,6 +47,10 @@ impl<A: App> Master<A> {
             if let Some(event) = self.events.pop_front() {
                 return event;
             }
+            self.hand_over_when_idle();
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
             self.sleep();
             self.hear_workers();
             self.hear_the_desk();
@@ -157,7 +161,7 @@ impl<A: App> Master<A> {
         if now >= self.next_tick {
             self.next_tick = now + self.arbiter.tick();
             self.oom_kills.look(now);
-            for slot in self.children.keys() {
+            for slot in self.children.iter().filter(|(_, child)| child.is_readable).map(|(slot, _)| slot) {
                 let cell = self.board.cell(*slot);
                 self.events.push_back(Event::Beat { slot: *slot, beat: cell.beat(), turn: cell.turn() });
             }

@@ -4,6 +4,8 @@
 use std::array::from_fn;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{Generation, Moment, Pid};
 use crate::sys;
 use crate::sys::mapping::shareable;
@@ -58,7 +60,7 @@ shareable! {
 }
 
 /// What a slot's tenants have counted, ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counts {
     pub(crate) requests: u64,
     pub(crate) errors: u64,

@@ -8,11 +8,12 @@ mod cell;
 mod last_words;
 mod text;
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::{fmt, io};
 
 use crate::ids::{Moment, SLOTS, Slot};
-use crate::sys::mapping::{share, shareable};
+use crate::sys::mapping::{attach, share, shareable};
 
 pub(crate) use cell::{Cell, Counts, RecordView, Tenant};
 pub(crate) use last_words::{LastWords, Span};
@@ -21,6 +22,14 @@ shareable! {
     /// The whole board.
     #[repr(C, align(4096))]
     struct Board {
+        orders: OrderBoard,
+        cells: [Cell; SLOTS as usize],
+    }
+
+    /// What the master tells its workers. It comes first and keeps its layout, so that a new program can stop the workers of
+    /// an old one whose cells it cannot read.
+    #[repr(C, align(4096))]
+    struct OrderBoard {
         /// Set by the master once a stop was announced.
         leaving: AtomicU32,
         /// By slot, the end of the drain that the master wants, in nanoseconds of the monotonic clock; 0 while it wants none.
@@ -29,13 +38,19 @@ shareable! {
         drains: [AtomicU64; SLOTS as usize],
         /// By slot, which of its worker's listeners are left to it: bit n is the n-th. Nobody else will take what waits there.
         left: [AtomicU64; SLOTS as usize],
-        cells: [Cell; SLOTS as usize],
     }
 }
+
+/// What tells one layout of the cells from another: a number that changes with their meaning, and their size.
+pub(crate) const LAYOUT: u64 = 1 << 32 | size_of::<Cell>() as u64;
 
 /// A handle to the board; copies name the same memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Scoreboard(&'static Board);
+
+/// A handle to the part of a board that every version knows.
+#[derive(Clone, Copy)]
+pub(crate) struct Orders(&'static OrderBoard);
 
 impl fmt::Debug for Scoreboard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,12 +59,24 @@ impl fmt::Debug for Scoreboard {
 }
 
 impl Scoreboard {
-    /// Makes a board that all children share.
+    /// Makes a board that all children share; the file is for a program that takes over.
     ///
     /// # Errors
     /// Where the kernel refuses the memory.
-    pub(crate) fn new() -> io::Result<Self> {
-        share("prefork-scoreboard").map(Self)
+    pub(crate) fn new() -> io::Result<(Self, OwnedFd)> {
+        share("prefork-scoreboard").map(|(board, file)| (Self(board), file))
+    }
+
+    /// The board of the program before this one, if its cells are laid out as ours.
+    ///
+    /// # Errors
+    /// It is none, or the kernel refuses it.
+    pub(crate) fn of_another(file: &OwnedFd) -> io::Result<Self> {
+        attach(file).map(Self)
+    }
+
+    pub(crate) fn orders(self) -> Orders {
+        Orders(&self.0.orders)
     }
 
     pub(crate) fn cell(self, slot: Slot) -> &'static Cell {
@@ -58,9 +85,23 @@ impl Scoreboard {
 
     /// Makes a slot fit for its next worker.
     pub(crate) fn vacate(self, slot: Slot) {
+        self.orders().take_back(slot);
+        self.cell(slot).vacate();
+    }
+}
+
+impl Orders {
+    /// Those on the board of another program, whatever its cells are.
+    ///
+    /// # Errors
+    /// It is none, or the kernel refuses it.
+    pub(crate) fn of_another(file: &OwnedFd) -> io::Result<Self> {
+        attach(file).map(Self)
+    }
+
+    fn take_back(self, slot: Slot) {
         self.0.drains[index(slot)].store(0, Ordering::Release);
         self.0.left[index(slot)].store(0, Ordering::Release);
-        self.cell(slot).vacate();
     }
 
     /// What makes a SIGTERM an order of the master's. `left` are the listeners that the worker has to empty, as bits.

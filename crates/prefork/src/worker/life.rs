@@ -144,7 +144,7 @@ impl Draining {
     /// Whether the whole server is about to stop, or stops. Readiness should say so, so that whoever balances the load looks
     /// elsewhere. A worker that drains because another takes its place says nothing of the server.
     pub fn is_for_the_server(&self) -> bool {
-        self.board.is_leaving()
+        self.board.orders().is_leaving()
     }
 
     /// Whether it drains already.

@@ -217,7 +217,7 @@ impl<A: App> Worker<A> {
             self.life.leaving().await;
             open.none().await;
             // The master does not tell of a stop whom it has aborted.
-            let left = || Left(self.life.left().0 | self.board.left(self.slot));
+            let left = || Left(self.life.left().0 | self.board.orders().left(self.slot));
             while acceptor.last_look(left()) {
                 open.none().await;
             }

@@ -77,7 +77,7 @@ struct Refused(StatusCode, String);
 impl<A: App> Handling<A> {
     /// Whether every further answer is its connection's last.
     fn is_leaving(&self) -> bool {
-        self.life.is_leaving() || self.board.is_leaving()
+        self.life.is_leaving() || self.board.orders().is_leaving()
     }
 
     /// Answers a request. Whatever becomes of the connection meanwhile, a handler that has begun runs to its end.

@@ -115,7 +115,7 @@ impl Watch {
     fn hear(&self, info: &siginfo, orphan: bool, in_hand: &mut InHand) {
         match Signal::try_from(info.ssi_signo as i32) {
             Ok(Signal::SIGTERM) if orphan => self.drain(Left::all(&self.listeners), None, in_hand),
-            Ok(Signal::SIGTERM) if let Some(until) = self.board.drain_until(self.slot) => {
+            Ok(Signal::SIGTERM) if let Some(until) = self.board.orders().drain_until(self.slot) => {
                 self.drain(self.left(), Some(until), in_hand);
             }
             // Not the master's: it replaces a worker before it lets go of it.
@@ -138,7 +138,7 @@ impl Watch {
 
     /// Which listeners the master leaves to this worker.
     fn left(&self) -> Left {
-        Left(self.board.left(self.slot))
+        Left(self.board.orders().left(self.slot))
     }
 
     /// Drains until then, or for the grace of the settings. A second order can only make it shorter.

@@ -69,6 +69,8 @@ pub(super) enum Op {
 pub(super) struct Program {
     /// Of its check, or of a second master that runs it.
     pub(super) check: Boot,
+    /// It is no server, and says that all is well.
+    pub(super) is_another: bool,
     /// It cannot be executed, or no second master forked.
     pub(super) exec_fails: bool,
     /// Nor can the one before it.
@@ -77,7 +79,7 @@ pub(super) struct Program {
 
 impl Program {
     pub(super) const GOOD: Self =
-        Self { check: Boot::Takes { ms: 20 }, exec_fails: false, way_back_fails: false };
+        Self { check: Boot::Takes { ms: 20 }, is_another: false, exec_fails: false, way_back_fails: false };
 }
 
 /// What becomes of the next boots.
@@ -110,7 +112,8 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
     let mut signals = vec![Signal::Hup; 6];
     signals.extend([Signal::Ttin, Signal::Ttin, Signal::Ttou, Signal::Ttou, Signal::Winch]);
     signals.extend([Signal::Usr2; 3]);
-    let program = (boot(), prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    let seldom = || prop::bool::weighted(0.2);
+    let program = (boot(), seldom(), seldom(), seldom());
     prop_oneof![
         8 => (0..3_000u64).prop_map(|ms| Op::Wait { ms }),
         1 => (1_000..40_000u64).prop_map(|ms| Op::Wait { ms }),
@@ -127,8 +130,8 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(Op::BusyConnections),
         2 => boot().prop_map(Op::Boot),
         1 => boot().prop_map(Op::Prepare),
-        1 => program.prop_map(|(check, exec_fails, way_back_fails)| {
-            Op::Program(Program { check, exec_fails, way_back_fails })
+        1 => program.prop_map(|(check, is_another, exec_fails, way_back_fails)| {
+            Op::Program(Program { check, is_another, exec_fails, way_back_fails })
         }),
         1 => Just(Op::SuccessorEnds),
         1 => any::<bool>().prop_map(Op::HooksHang),

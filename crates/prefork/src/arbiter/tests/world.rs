@@ -276,7 +276,7 @@ impl World {
                 continue;
             }
             if let Some(status) = due(&mut self.check, self.now) {
-                self.tell(Event::ProgramChecked(status));
+                self.tell(Event::ProgramChecked { status, understood: !self.program.is_another });
                 continue;
             }
             if let Some(status) = due(&mut self.helper, self.now) {
