@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `x-echo-sleep: S` | awaits for S seconds |
 //! | `x-echo-block: S` | blocks the thread for S seconds |
+//! | `x-echo-spin: S` | keeps the processor busy for S seconds |
 //! | `x-echo-exit: N` | exits with status N |
 //! | `x-echo-abort: 1` | aborts |
 //! | `x-echo-panic: 1` | panics |
@@ -22,7 +23,7 @@ use std::pin::Pin;
 use std::process::{ExitCode, Termination};
 use std::sync::Mutex;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -91,7 +92,13 @@ fn number<T: std::str::FromStr>(head: &Parts, name: &str) -> Option<T> {
 
 async fn answer(request: Request<Body>) -> Response<Answer> {
     let (head, body) = request.into_parts();
-    misbehave(&head).await;
+    if let Some(megabytes) = number(&head, "x-echo-eat") {
+        eat(megabytes);
+    }
+    if let Some(span) = seconds(&head, "x-echo-sleep") {
+        tokio::time::sleep(span).await;
+    }
+    misbehave(&head);
     let mut response = if head.uri.path() == "/api/health" && head.method == "GET" {
         json_answer(json!({"status": "healthy", "service": "device-simulator", "version": "1.0.0"}))
     } else if let Some(size) = number(&head, "x-echo-size") {
@@ -106,17 +113,21 @@ async fn answer(request: Request<Body>) -> Response<Answer> {
     response
 }
 
-async fn misbehave(head: &Parts) {
+fn eat(megabytes: usize) {
     static EATEN: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
-    if let Some(megabytes) = number::<usize>(head, "x-echo-eat") {
-        let meal = vec![1; megabytes.saturating_mul(1 << 20)];
-        EATEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(meal);
-    }
-    if let Some(span) = seconds(head, "x-echo-sleep") {
-        tokio::time::sleep(span).await;
-    }
+    let meal = vec![1; megabytes.saturating_mul(1 << 20)];
+    EATEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(meal);
+}
+
+fn misbehave(head: &Parts) {
     if let Some(span) = seconds(head, "x-echo-block") {
         std::thread::sleep(span);
+    }
+    if let Some(span) = seconds(head, "x-echo-spin") {
+        let begun = Instant::now();
+        while begun.elapsed() < span {
+            std::hint::spin_loop();
+        }
     }
     if let Some(status) = number(head, "x-echo-exit") {
         std::process::exit(status);

@@ -12,6 +12,7 @@ use crate::hooks::HookedWorker;
 use crate::ids::Moment;
 use crate::scoreboard::{LastWords, Span};
 use crate::sys;
+use crate::worker::EXIT_ABORTED;
 
 use super::Master;
 use super::deaths::{CauseOfDeath, End};
@@ -223,12 +224,16 @@ impl<A: App> Master<A> {
         let End { killer, peak_rss } = self.ends.remove(&slot).unwrap_or_default(); // noted when it was reaped
         let cause = CauseOfDeath::of(death, killer);
         self.deaths.note(cause);
-        let line = format!(
-            "worker {slot} of generation {generation} ended by {} after {}, {}; peak RSS {peak_rss}",
+        let mut line = format!(
+            "worker {slot} of generation {generation} ended by {} after {}, {}",
             Ended(status),
             Span(age),
             why_it_ended(death, cause)
         );
+        // One that was stuck has said so itself, before it named the functions that it was stuck in, which took more.
+        if status != ExitStatus::Code(EXIT_ABORTED) {
+            line = format!("{line}; peak RSS {peak_rss}");
+        }
         let words = LastWords::read(self.board.cell(slot), sys::now());
         let name = cause.as_str();
         match cause.was_asked_for() {

@@ -8,6 +8,7 @@ mod pipe;
 mod recycling;
 mod request;
 mod sandbox;
+mod stuck;
 mod turn;
 mod watch;
 
