@@ -127,7 +127,7 @@ pub(crate) fn listen_at(
     let identity = identity(path).map_err(at("it was made, and is not there"))?;
     let file = SocketFile { path: absolute.clone(), identity };
     // Until listen(2) every connect(2) is refused, whatever the umask has made of the mode: nobody slips in before this.
-    match dress(path, look, &at).and_then(|()| socket.listen(backlog).map_err(at("it cannot be listened on")))
+    match dress(path, look, at).and_then(|()| socket.listen(backlog).map_err(at("it cannot be listened on")))
     {
         Ok(()) => Ok((socket, file)),
         Err(error) => {
