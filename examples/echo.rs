@@ -19,6 +19,7 @@
 //! `ECHO_BOOT=fail` in the environment makes workers fail to boot, `ECHO_BOOT=slow=S` makes them take S seconds.
 //! `ECHO_PREPARE=fail`, `panic` or `slow=S` does the same to the preparation that comes before them.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::process::{ExitCode, Termination};
 use std::sync::Mutex;
@@ -261,6 +262,7 @@ fn main() -> ExitCode {
     let (reloaded, access, reopened) = (log.clone(), log.clone(), log);
     let shown = describe(&started.configuration.sections(), &started.report);
     let source = started.source;
+    let file = source.file().map(Path::to_owned);
     let reload = move || {
         let (mut bench, report) = Bench::load(&source).map_err(|problems| problems.to_string())?;
         let shown = describe(&bench.sections(), &report);
@@ -278,6 +280,7 @@ fn main() -> ExitCode {
         .app(Echo)
         .environment_prefix("DEVSIM_")
         .shown_as(shown)
+        .watching(file)
         .on_reload(reload)
         .on_reopen(move || reopened.reopen())
         .access_log(move || access.access_log())

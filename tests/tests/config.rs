@@ -84,7 +84,7 @@ fn a_flag_that_gunicorn_has_and_we_have_not_says_what_to_do() {
         ("-D", "systemd"),
         ("--threads", "--workers"),
         ("--certfile", "proxy"),
-        ("--reload", "not yet"),
+        ("--header-map", "not yet"),
     ] {
         let ended = Server::echo("").flags([flag]).run_to_its_end();
         assert_eq!(ended.code, Some(1));

@@ -1,6 +1,7 @@
 //! The front door: settings and an application in, an exit code out.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::app::{App, BoxError};
 use crate::arbiter::EXIT_STOPPED;
 use crate::hooks::Hooks;
 use crate::http::TakeLine;
-use crate::listener::{Activation, BindError, Listener, ListenerId, inherit, keep_and_open, open_all};
+use crate::listener::{Activation, BindError, Listener, ListenerId, inherit, open_all};
 use crate::master::{
     Beginning, Estate, Master, NotifyVariables, Pidfile, PidfileError, Predecessor, Program, Setup,
     SetupError, readiness_descriptor, second,
@@ -87,6 +88,7 @@ impl Server {
             prefix: "PREFORK_",
             version: env!("CARGO_PKG_VERSION"),
             shown: Vec::new(),
+            watched: Vec::new(),
         }
     }
 }
@@ -102,9 +104,17 @@ pub struct Ready<A: App> {
     prefix: &'static str,
     version: &'static str,
     shown: Vec<Described>,
+    watched: Vec<PathBuf>,
 }
 
 impl<A: App> Ready<A> {
+    /// A file whose change is a reload where `server.reload` says so: the one that the settings came from.
+    #[must_use]
+    pub fn watching(mut self, file: Option<PathBuf>) -> Self {
+        self.watched.extend(file);
+        self
+    }
+
     /// The program's version, for whoever asks at the control socket.
     #[must_use]
     pub fn version(mut self, version: &'static str) -> Self {
@@ -210,7 +220,6 @@ impl<A: App> Ready<A> {
         let program = Program::of_this_process();
         title::take_over();
         title::show(&self.settings.identity.proc_name, "master");
-        self.settings.process.enter()?;
         let master = match Estate::of_this_process().map_err(Error::Estate)? {
             Some((estate, _)) => self.take_over(program, estate)?,
             None => self.begin(program)?,
@@ -220,6 +229,7 @@ impl<A: App> Ready<A> {
 
     fn begin(self, program: Program) -> Result<Master<A>, Error> {
         let settings = &self.settings;
+        settings.process.enter()?;
         let mut predecessor = Predecessor::of_this_process();
         let pidfile = match &settings.process.pidfile {
             Some(path) if predecessor.is_some() => Some(Pidfile::take(&second(path), &settings.identity)?),
@@ -229,21 +239,37 @@ impl<A: App> Ready<A> {
         let activation = Activation::of_this_process();
         let activated = !activation.is_empty();
         let (sockets, identity) = (&settings.sockets, &settings.identity);
-        let listeners = match &mut predecessor {
+        let (mut listeners, wanted) = match &mut predecessor {
             Some(predecessor) => inherit(std::mem::take(&mut predecessor.listeners), sockets, identity)?,
-            None => open_all(sockets, identity, activation)?,
+            None => {
+                let all = open_all(sockets, identity, activation)?;
+                let wanted = all.iter().map(Listener::id).collect();
+                (all, wanted)
+            }
         };
-        let wanted = listeners.iter().map(Listener::id).collect();
+        listeners.retain(|listener| wanted.contains(&listener.id())); // the rest is the other master's
+        let activated = activated || (predecessor.is_some() && listeners.iter().all(Listener::is_handed));
         let (setup, mut beginning) = self.beginning(program, listeners, wanted, activated);
         (beginning.pidfile, beginning.predecessor) = (pidfile, predecessor);
         Ok(Master::new(setup, beginning)?)
     }
 
     /// Goes on in the place of another program.
-    fn take_over(self, program: Program, mut estate: Estate) -> Result<Master<A>, Error> {
-        let (left, activated) = estate.take_listeners();
+    ///
+    /// # Errors
+    /// It cannot, nor can the program before it be executed. Else that one goes on, and this never returns.
+    fn take_over(self, program: Program, estate: Estate) -> Result<Master<A>, Error> {
+        program.name_process();
+        let (left, activated) = estate.listeners();
         let (sockets, identity) = (&self.settings.sockets, &self.settings.identity);
-        let (listeners, wanted) = keep_and_open(left, sockets, identity, activated)?;
+        let opened = self.settings.process.enter().map_err(Error::from);
+        let (listeners, wanted) = match opened.and_then(|()| Ok(inherit(left, sockets, identity)?)) {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!("{error}");
+                return Err(Error::Estate(estate.refuse(&program)));
+            }
+        };
         let (setup, beginning) = self.beginning(program, listeners, wanted, activated);
         Ok(Master::take_over(setup, beginning, estate)?)
     }
@@ -258,7 +284,7 @@ impl<A: App> Ready<A> {
         for listener in &listeners {
             tracing::info!("listening at {} (pid {})", listener.place(), std::process::id());
         }
-        let ready = readiness_descriptor(std::env::var(format!("{}READY_FD", self.prefix)).ok());
+        let ready = readiness_descriptor(&format!("{}READY_FD", self.prefix));
         let setup = Setup::new(Revision::new(self.settings, self.app).shown_as(self.shown), wanted);
         let beginning = Beginning {
             version: self.version,
@@ -273,6 +299,7 @@ impl<A: App> Ready<A> {
             pidfile: None,
             predecessor: None,
             notify: NotifyVariables::of_this_process(),
+            watched: self.watched,
             ready,
         };
         (setup, beginning)

@@ -129,6 +129,13 @@ impl Arbiter {
         out.push(Action::GoBack);
     }
 
+    /// This program cannot even begin: the one before it is to go on.
+    pub(crate) fn refuse_to_take_over(&mut self) {
+        self.latest = self.latest.next();
+        let candidate = Candidate { generation: self.latest, policy: self.policy.clone() };
+        self.upgrade = Upgrade::GoingBack(Failure::Settings, candidate);
+    }
+
     /// Goes on in the old program.
     pub(super) fn came_back(&mut self, out: &mut Actions) {
         if let Upgrade::GoingBack(failure, _) = std::mem::replace(&mut self.upgrade, Upgrade::None) {

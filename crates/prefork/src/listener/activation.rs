@@ -23,7 +23,12 @@ pub(crate) struct Activation {
 
 impl Activation {
     pub(crate) fn of_this_process() -> Self {
-        let read = |name| std::env::var(name).ok();
+        // They are read once: for a program that this one starts, the numbers would mean other descriptors.
+        let read = |name| {
+            let value = std::env::var(name).ok();
+            sys::environment::unset(name);
+            value
+        };
         Self::from_variables(
             std::process::id(),
             read("LISTEN_PID"),

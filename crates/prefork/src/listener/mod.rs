@@ -72,10 +72,12 @@ pub(crate) struct Listener {
 }
 
 /// A listener on its way to another program, by its number.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct HandedListener {
     descriptor: RawFd,
-    address: String,
+    id: ListenerId,
+    #[serde(with = "as_text")]
+    address: Address,
     place: Place,
     handed: bool,
     deferred: bool,
@@ -127,7 +129,7 @@ pub(crate) fn open_all(
 ) -> Result<Vec<Listener>, BindError> {
     let names_descriptors = sockets.bind.iter().any(|address| matches!(address, Address::Descriptor(_)));
     if activation.is_empty() || names_descriptors {
-        Ok(open_missing(sockets, identity, &[])?.1)
+        Ok(open_missing(sockets, identity, std::iter::empty())?.1)
     } else {
         activation.into_listeners(sockets)
     }
@@ -137,19 +139,19 @@ pub(crate) fn open_all(
 ///
 /// # Errors
 /// The first address that cannot be had; nothing is open then that was not before.
-pub(crate) fn open_missing(
+pub(crate) fn open_missing<'a>(
     sockets: &Sockets,
     identity: &Identity,
-    present: &[Listener],
+    present: impl Iterator<Item = (&'a Address, ListenerId)> + Clone,
 ) -> Result<(Vec<ListenerId>, Vec<Listener>), BindError> {
     if sockets.bind.len() > MOST_LISTENERS {
         return Err(BindError::TooMany(sockets.bind.len()));
     }
     let (mut wanted, mut fresh) = (Vec::new(), Vec::new());
     for address in &sockets.bind {
-        let there = present.iter().find(|there| there.address == *address && !wanted.contains(&there.id));
-        if let Some(there) = there {
-            wanted.push(there.id);
+        let there = present.clone().find(|(there, id)| *there == address && !wanted.contains(id));
+        if let Some((_, id)) = there {
+            wanted.push(id);
         } else {
             let listener = bind(address, sockets, identity)?;
             wanted.push(listener.id);
@@ -159,7 +161,8 @@ pub(crate) fn open_missing(
     Ok((wanted, fresh))
 }
 
-/// What the settings want, where a master before this one has left some of it.
+/// What a master before this one has left, and what the settings want beyond it; also which of all that they want. Of what
+/// was left, nothing is touched before all else is there. Where everything came by activation, it stays at that.
 ///
 /// # Errors
 /// The first address that cannot be had.
@@ -167,35 +170,15 @@ pub(crate) fn inherit(
     left: Vec<HandedListener>,
     sockets: &Sockets,
     identity: &Identity,
-) -> Result<Vec<Listener>, BindError> {
-    let mut present: Vec<Listener> = left.into_iter().filter_map(HandedListener::take).collect();
-    if !present.is_empty() && present.iter().all(Listener::is_handed) {
-        return Ok(present); // by activation, as the master before this one got them
-    }
-    let (wanted, fresh) = open_missing(sockets, identity, &present)?;
-    present.extend(fresh);
-    present.retain(|listener| wanted.contains(&listener.id));
-    Ok(present)
-}
-
-/// The same for a program that takes the place of another, whose workers still use all that it has left.
-///
-/// # Errors
-/// The first address that cannot be had.
-pub(crate) fn keep_and_open(
-    left: Vec<HandedListener>,
-    sockets: &Sockets,
-    identity: &Identity,
-    activated: bool,
 ) -> Result<(Vec<Listener>, Vec<ListenerId>), BindError> {
-    let mut present: Vec<Listener> = left.into_iter().filter_map(HandedListener::take).collect();
-    if activated {
-        let wanted = present.iter().map(Listener::id).collect();
-        return Ok((present, wanted));
-    }
-    let (wanted, fresh) = open_missing(sockets, identity, &present)?;
-    present.extend(fresh);
-    Ok((present, wanted))
+    let activated = !left.is_empty() && left.iter().all(|listener| listener.handed);
+    let (wanted, fresh) = if activated {
+        (left.iter().map(|listener| listener.id).collect(), Vec::new())
+    } else {
+        open_missing(sockets, identity, left.iter().map(|listener| (&listener.address, listener.id)))?
+    };
+    let taken = left.into_iter().filter_map(HandedListener::take);
+    Ok((taken.chain(fresh).collect(), wanted))
 }
 
 fn bind(address: &Address, sockets: &Sockets, identity: &Identity) -> Result<Listener, BindError> {
@@ -254,6 +237,11 @@ impl Listener {
     /// Where it listens.
     pub(crate) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// As the configuration names it.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     pub(crate) fn id(&self) -> ListenerId {
@@ -325,7 +313,8 @@ impl Listener {
     pub(crate) fn hand_over(&self) -> HandedListener {
         HandedListener {
             descriptor: self.socket.as_raw_fd(),
-            address: self.address.to_string(),
+            id: self.id,
+            address: self.address.clone(),
             place: self.place.clone(),
             handed: self.handed,
             deferred: self.deferred,
@@ -337,11 +326,25 @@ impl Listener {
 impl HandedListener {
     /// The listener, in the program that it was handed to; `None` if the descriptor is not there.
     pub(crate) fn take(self) -> Option<Listener> {
-        let Self { descriptor, address, place, handed, deferred, file } = self;
+        let Self { descriptor, id, address, place, handed, deferred, file } = self;
         let socket = Socket::from(take(descriptor)?);
-        let address = settings::Value::from_text(&address).ok()?;
-        let id = number_of(&socket).ok()?;
         Some(Listener { socket, id, address, place, handed, deferred, file })
+    }
+}
+
+/// An address on its way to another program: as the configuration writes it.
+mod as_text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use settings::Value;
+
+    use crate::settings::Address;
+
+    pub(super) fn serialize<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(address)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+        Address::from_text(&String::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 

@@ -28,7 +28,8 @@ impl<A: App> Master<A> {
         if self.activated {
             return Ok(self.listeners.iter().map(Listener::id).collect());
         }
-        let (wanted, fresh) = open_missing(&settings.sockets, &settings.identity, &self.listeners)
+        let present = self.listeners.iter().map(|listener| (listener.address(), listener.id()));
+        let (wanted, fresh) = open_missing(&settings.sockets, &settings.identity, present)
             .map_err(|error| error.to_string())?;
         for listener in &fresh {
             tracing::info!("listening at {} (pid {})", listener.place(), self.pid);

@@ -28,10 +28,11 @@ mod spawn;
 mod status;
 mod successor;
 mod wait;
+mod watcher;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::sys::signalfd::SignalFd;
@@ -59,6 +60,7 @@ use notify::Notify;
 use oom::OomKills;
 use record::Record;
 use successor::Successor;
+use watcher::Watcher;
 
 pub(crate) use estate::Estate;
 pub(crate) use notify::{NotifyVariables, readiness_descriptor};
@@ -144,6 +146,7 @@ pub(crate) struct Beginning<A: App> {
     pub(crate) pidfile: Option<Pidfile>,
     pub(crate) predecessor: Option<Predecessor>,
     pub(crate) notify: NotifyVariables,
+    pub(crate) watched: Vec<PathBuf>,
     pub(crate) ready: Option<OwnedFd>,
 }
 
@@ -192,6 +195,9 @@ pub(crate) struct Master<A: App> {
     runner: HookRunner,
     notify: Notify,
     desk: Desk,
+    /// Files whose change is a reload, beside those of the settings.
+    watched: Vec<PathBuf>,
+    watcher: Watcher,
     record: Record,
     events: VecDeque<Event>,
     next_tick: Moment,
@@ -284,7 +290,7 @@ impl<A: App> Master<A> {
     ) -> Result<Self, SetupError> {
         let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
         let Beginning { reload, when_serving, logs, hooks, prefix, program, listeners, .. } = beginning;
-        let Beginning { version, activated, pidfile, predecessor, notify, ready, .. } = beginning;
+        let Beginning { version, activated, pidfile, predecessor, notify, watched, ready, .. } = beginning;
         let pid = Pid(std::process::id().cast_signed());
         Ok(Self {
             pid,
@@ -321,6 +327,8 @@ impl<A: App> Master<A> {
             runner: HookRunner::default(),
             notify: Notify::new(notify, ready, pid, now),
             desk: Desk::default(),
+            watched,
+            watcher: Watcher::default(),
             record: Record::default(),
             events: VecDeque::new(),
             next_tick: now,
@@ -379,6 +387,12 @@ impl<A: App> Master<A> {
     }
 
     fn read_settings(&mut self, candidate: Generation) {
+        if self.program.is_running() == Some(false) {
+            tracing::warn!(
+                "the file at {} is not the program that runs: a reload loads no new code, SIGUSR2 does",
+                self.program.path().display()
+            );
+        }
         let event = match self.next_setup() {
             Ok(setup) => {
                 let policy = setup.policy();

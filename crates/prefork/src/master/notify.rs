@@ -186,14 +186,15 @@ impl Manager {
     }
 }
 
-/// The descriptor on which a newline says that the server is ready (`<PREFIX>READY_FD`), unless it is one of the standard streams
-/// or not open.
-pub(crate) fn readiness_descriptor(number: Option<String>) -> Option<OwnedFd> {
-    let number = number?;
+/// The descriptor on which a newline says that the server is ready, unless it is one of the standard streams or not open. The
+/// variable is gone then: to any other program, the number may mean another descriptor.
+pub(crate) fn readiness_descriptor(variable: &str) -> Option<OwnedFd> {
+    let number = std::env::var(variable).ok()?;
+    sys::environment::unset(variable);
     let taken = number.parse().ok().filter(|number| *number > 2).and_then(sys::descriptors::take);
     if taken.is_none() {
         tracing::warn!(
-            "READY_FD={number} is not an open descriptor above 2: nobody is told of readiness there"
+            "{variable}={number} is not an open descriptor above 2: nobody is told of readiness there"
         );
     }
     taken

@@ -167,6 +167,7 @@ impl<A: App> Master<A> {
             }
             self.events.push_back(Event::Tick);
             self.tell_status();
+            self.look_at_the_files();
         } else if self.arbiter.wake_at().is_some_and(|wake| now >= wake) {
             self.events.push_back(Event::Tick);
         }
