@@ -84,10 +84,21 @@
 //! | HUP | reload: new settings (see [`Ready::on_reload`]), a new generation of workers |
 //! | TTIN, TTOU | one worker more, one fewer |
 //! | USR1 | log files are opened anew (see [`Ready::on_reopen`]), also in the workers |
+//! | USR2 | upgrade to the program on disk: a second master, or this one's place (`server.upgrade`) |
+//! | WINCH | without a terminal, or during an upgrade: all workers retire, until the next HUP |
 //!
 //! Workers ignore the signals that are meant for the master; a TERM to a worker asks for its replacement. The exit code is
-//! 0 after a stop, 1 for an error before the start, 3 if workers cannot boot, 4 if the application cannot be built, 5 if the
-//! address is in use.
+//! 0 after a stop, 1 for an error before the start, 3 if workers cannot boot, 4 if the application cannot be built, 5 if another
+//! master has the address or the pidfile.
+//!
+//! # Around it
+//!
+//! * **Hooks**: [`Hooks`] for code of the program's, `[hooks]` in the settings for commands.
+//! * **Service managers**: systemd's notify protocol, its watchdog and its sockets; or a newline on a descriptor that
+//!   `<PREFIX>READY_FD` names (see [`Ready::environment_prefix`]).
+//! * **Operators** ask the master itself, over a socket: [`control`].
+//! * **An upgrade in place** needs a program that begins with [`Ready::check`] when it is called with `--check-config`, and with the
+//!   settings that `settings::RESTORED_SETTINGS` names when it comes back: `settings::Program::start` does both.
 //!
 //! # The map
 //!
