@@ -131,6 +131,12 @@ mod socket_file;
 mod sys;
 mod worker;
 
+/// Keeps a SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN or SIGTTOU until [`Ready::run`] reads it. To be called first thing in `main`: one that
+/// comes before the settings are read would end or stop the process else.
+pub fn hold_signals() {
+    master::hold_signals();
+}
+
 pub use app::{App, BodyPolicy, BoxError, Client, Context, Handler, handler};
 pub use hooks::{HookedWorker, Hooks};
 pub use ids::{Generation, Slot};
