@@ -13,18 +13,6 @@
 //!    └── boot_timeout ──► Leaving ◄── timeout ──┘  └── quick stop ──► Leaving ── 2 s ──┘
 //! ```
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice,
-        reason = "a panic of the master is an outage"
-    )
-)]
-
 mod action;
 mod boot;
 mod drain;

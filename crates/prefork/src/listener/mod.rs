@@ -1,17 +1,5 @@
 //! Listening sockets: bound by the master, or handed to it; shared by all workers.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice,
-        reason = "a panic of the master is an outage"
-    )
-)]
-
 mod activation;
 mod tcp;
 
