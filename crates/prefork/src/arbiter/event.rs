@@ -48,6 +48,8 @@ pub(crate) enum Event {
     Scale(u16),
     /// The hooks that [`super::Action::AwaitHooks`] asked for have ended.
     HooksEnded,
+    /// This is the second master, and the one before it has gone.
+    PredecessorGone,
     /// The second master has a worker that serves.
     SuccessorServes,
     /// The second master has ended; an errno if it could not be forked.

@@ -212,6 +212,7 @@ impl Arbiter {
             Event::Signal(Signal::Usr2) => self.upgrade_wanted(out),
             Event::Scale(to) => self.scale_to(to, out),
             Event::HooksEnded => self.hooks_ended(now, out),
+            Event::PredecessorGone => self.predecessor_gone(),
             Event::SuccessorServes => self.successor_serves(out),
             Event::SuccessorEnded(status) => self.successor_ended(status, out),
             Event::ProgramChecked { status, understood } => self.program_checked(status, understood, out),

@@ -220,7 +220,10 @@ impl<A: App> Master<A> {
         let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
         setup.explain_size(None);
         let now = sys::now();
-        let (arbiter, first) = Arbiter::start(setup.policy(), now);
+        let (mut arbiter, first) = Arbiter::start(setup.policy(), now);
+        if beginning.predecessor.is_some() {
+            arbiter.stand_beside_another();
+        }
         let mut master = Self::begin(beginning, arbiter, (Generation::FIRST, setup), (board, file), now)?;
         master.lifeline = Some(Lifeline { reading, writing });
         master.open_the_desk();
