@@ -9,13 +9,15 @@ mod hammer;
 mod kernel;
 mod log;
 mod processes;
+mod program;
 mod server;
 mod wait;
 
 pub use cgroup::MemoryCgroup;
 pub use client::{Answer, Connection, Multipart};
 pub use hammer::Hammer;
-pub use processes::{children, descriptors, is_alive, threads, title};
+pub use processes::{children, descriptors, executable, is_alive, signal_to, status_field, threads, title};
+pub use program::{Broken, install_echo, install_script};
 pub use rustix::process::Signal;
 pub use server::{Ended, Server, Setup};
 pub use wait::{PATIENCE, skipped, until, within};
