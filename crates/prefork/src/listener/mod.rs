@@ -135,13 +135,14 @@ pub(crate) fn open_missing<'a>(
     if sockets.bind.len() > MOST_LISTENERS {
         return Err(BindError::TooMany(sockets.bind.len()));
     }
-    let (mut wanted, mut fresh) = (Vec::new(), Vec::new());
+    let (mut wanted, mut fresh) = (Vec::new(), Vec::<Listener>::new());
     for address in &sockets.bind {
         let there = present.clone().find(|(there, id)| *there == address && !wanted.contains(id));
         if let Some((_, id)) = there {
             wanted.push(id);
         } else {
-            let listener = bind(address, sockets, identity)?;
+            let bound = bind(address, sockets, identity);
+            let listener = bound.inspect_err(|_| fresh.iter_mut().for_each(Listener::remove_file))?;
             wanted.push(listener.id);
             fresh.push(listener);
         }
