@@ -16,7 +16,9 @@ mod wait;
 pub use cgroup::MemoryCgroup;
 pub use client::{Answer, Connection, Multipart};
 pub use hammer::Hammer;
-pub use processes::{children, descriptors, executable, is_alive, signal_to, status_field, threads, title};
+pub use processes::{
+    children, descriptors, executable, has_terminal, is_alive, signal_to, status_field, threads, title,
+};
 pub use program::{Broken, install_echo, install_script};
 pub use rustix::process::Signal;
 pub use server::{Ended, Server, Setup};
