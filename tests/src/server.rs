@@ -116,10 +116,8 @@ impl Setup {
 
     /// Starts it and waits until it listens.
     pub fn start_slowly(self) -> Server {
-        let (directory, process) = self.launch();
-        let output = directory.path().join("output");
-        let master = process.id().cast_signed();
-        let mut server = Server { directory, process, master, address: ([127, 0, 0, 1], 0).into() };
+        let mut server = self.start_unseen();
+        let output = server.path().join("output");
         let found = until(|| {
             let address = listening_at(&fs::read_to_string(&output).unwrap_or_default());
             let ended = server.process.try_wait().is_ok_and(|status| status.is_some());
@@ -128,6 +126,13 @@ impl Setup {
         server.address =
             found.flatten().unwrap_or_else(|| panic!("it does not listen; it said:\n{}", server.said()));
         server
+    }
+
+    /// Starts it and waits for nothing.
+    pub fn start_unseen(self) -> Server {
+        let (directory, process) = self.launch();
+        let master = process.id().cast_signed();
+        Server { directory, process, master, address: ([127, 0, 0, 1], 0).into() }
     }
 
     /// Starts it and waits until it ends by itself.

@@ -1,5 +1,7 @@
 //! Every signal that the master knows, also where it comes at a bad moment.
 
+use std::fs::{self, File};
+use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use kit::{Server, Setup, Signal, children, is_alive, signal_to};
@@ -112,6 +114,30 @@ fn signals_before_the_first_worker_serves_are_kept_or_answered() {
         let mut server = Server::echo(slow).start_slowly();
         server.signal(signal);
         assert_eq!(server.wait_for_end(), Some(0), "{}", server.said());
+    }
+}
+
+#[test]
+fn a_stop_in_the_middle_of_the_start_leaves_nothing_behind() {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+        // Whoever makes a socket waits for a while for others who do so in its directory: here, for the kit.
+        let setup =
+            Server::echo("[server]\nworkers = 1\npidfile = \"pid\"\n").flags(["-b", "unix:sockets/one"]);
+        let (lock, locked) = mpsc::channel();
+        let setup = setup.prepared(move |directory| {
+            let sockets = directory.join("sockets");
+            fs::create_dir(&sockets).expect("a directory can be made");
+            let sockets = File::open(sockets).expect("a directory can be opened");
+            sockets.lock().expect("it can be locked");
+            let _ = lock.send(sockets);
+        });
+        let mut server = setup.start_unseen();
+        let _locked = locked.recv().expect("it was locked");
+        let pidfile = server.path().join("pid");
+        server.wait_for("the pidfile", |_| pidfile.exists().then_some(()));
+        server.signal(signal);
+        assert_eq!(server.wait_for_end(), Some(0), "{}", server.said());
+        assert!(!pidfile.exists() && !server.path().join("sockets/one").exists());
     }
 }
 

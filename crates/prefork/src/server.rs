@@ -14,7 +14,7 @@ use crate::http::TakeLine;
 use crate::listener::{Activation, BindError, Listener, ListenerId, inherit, open_all};
 use crate::master::{
     Beginning, Estate, Master, NotifyVariables, Pidfile, PidfileError, Predecessor, Program, Setup,
-    SetupError, readiness_descriptor, second,
+    SetupError, hold_all_signals, readiness_descriptor, second,
 };
 use crate::settings::{DirectoryError, Settings};
 use crate::sys::{thread_count, title};
@@ -230,6 +230,7 @@ impl<A: App> Ready<A> {
     fn begin(self, program: Program) -> Result<Master<A>, Error> {
         let settings = &self.settings;
         settings.process.enter()?;
+        hold_all_signals();
         let mut predecessor = Predecessor::of_this_process();
         let pidfile = match &settings.process.pidfile {
             Some(path) if predecessor.is_some() => Some(Pidfile::take(&second(path), &settings.identity)?),

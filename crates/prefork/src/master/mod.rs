@@ -55,7 +55,7 @@ pub(crate) use notify::{NotifyVariables, readiness_descriptor};
 pub use pidfile::PidfileError;
 pub(crate) use pidfile::{Pidfile, second};
 pub(crate) use successor::{Predecessor, Program};
-pub(crate) use wait::hold_signals;
+pub(crate) use wait::{hold_all_signals, hold_signals};
 
 /// What a generation of workers is started with.
 pub(crate) struct Setup<A> {

@@ -30,8 +30,8 @@ const TAKEN: [Signal; 10] = [
     Signal::SIGWINCH,
 ];
 
-/// Blocks the master's signals, and no others that a parent may have blocked, and opens a descriptor to read them from (signalfd(2)): no handler runs, so nothing is
-/// ever interrupted in the middle.
+/// Blocks the master's signals, and no others that a parent may have blocked, and opens a descriptor to read them from
+/// (signalfd(2)): no handler runs, so nothing is ever interrupted in the middle.
 pub(super) fn take_signals() -> Result<SignalFd, Errno> {
     let signals: SigSet = TAKEN.into_iter().collect();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals), None)?;
@@ -47,6 +47,13 @@ pub(crate) fn hold_signals() {
     let held = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTTIN, Signal::SIGTTOU];
     let held: SigSet = held.into_iter().collect();
     let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&held), None); // it fails for no such set (sigprocmask(2))
+}
+
+/// Blocks all that the master reads, also those that end it: what is made from here on, such as a pidfile, must not stay
+/// behind.
+pub(crate) fn hold_all_signals() {
+    let held: SigSet = TAKEN.into_iter().collect();
+    let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&held), None); // as above
 }
 
 impl<A: App> Master<A> {
