@@ -133,6 +133,20 @@ fn a_configuration_that_the_new_master_refuses_leaves_the_old_one_as_it_was() {
 }
 
 #[test]
+fn a_new_master_that_finds_an_address_in_use_leaves_nothing_behind() {
+    let config = |bind: &str| format!("{TWO}bind = {bind}\n");
+    let server = Server::installed_echo(&config("\"127.0.0.1:0\"")).without_bind().start();
+    server.wait_for_workers(2);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    server.rewrite(&config(&format!("[\"127.0.0.1:0\", \"unix:fresh\", \"{address}\"]")));
+    server.signal(Signal::USR2);
+    server.wait_for_line(&["upgrade: failed", "exit status 5"]);
+    assert!(!server.path().join("pid.2").exists() && !server.path().join("fresh").exists());
+    assert_eq!(number_in(&server, "pid"), Some(server.pid()));
+}
+
+#[test]
 fn a_second_upgrade_is_refused_while_one_runs() {
     let server = Server::installed_echo(TWO).start();
     server.wait_for_workers(2);
