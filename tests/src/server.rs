@@ -20,6 +20,9 @@ use crate::processes::{children, is_alive, signal_to, writers_of};
 use crate::program::{install_echo, program};
 use crate::wait::{until, within};
 
+/// What is done in a server's directory before its start.
+type Preparation = Box<dyn Fn(&Path)>;
+
 /// How a server is to be started.
 pub struct Setup {
     program: PathBuf,
@@ -28,7 +31,7 @@ pub struct Setup {
     variables: Vec<(String, String)>,
     before: Vec<String>,
     handed: Vec<OwnedFd>,
-    prepare: Vec<Box<dyn Fn(&Path)>>,
+    prepare: Vec<Preparation>,
 }
 
 /// A server in a directory of its own, which ends with it.

@@ -197,6 +197,27 @@ fn when_the_old_master_is_killed_the_new_one_takes_everything_over() {
 }
 
 #[test]
+fn the_old_master_may_end_before_the_new_one_serves() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let mut server = Server::installed_echo(TWO).start();
+        server.wait_for_workers(2);
+        let hammer = server.hammer();
+        server.rewrite(&format!("{TWO}raw_env = [\"ECHO_BOOT=slow=1\"]\n"));
+        server.signal(Signal::USR2);
+        let line = server.wait_for_line(&["the new master is pid"]);
+        let new = line.rsplit(' ').next().and_then(|pid| pid.parse().ok()).expect("a process id");
+        server.wait_for("its workers", |_| (children(new).len() == 2).then_some(()));
+        server.signal(signal);
+        server.wait_for_end();
+        server.follow(new);
+        wait_for_number(&server, "pid", new);
+        server.wait_for_workers(2);
+        hammer.strike(50);
+        hammer.verdict();
+    }
+}
+
+#[test]
 fn when_the_new_master_is_killed_the_workers_of_the_old_one_come_back() {
     let server = Server::installed_echo(TWO).start();
     server.wait_for_workers(2);
