@@ -108,6 +108,7 @@ impl Arbiter {
             Upgrade::GoingBack(_, Candidate { generation, policy }) => {
                 (self.generation, self.policy) = (generation, policy);
                 out.push(Action::Report(Report::NoWayBack(errno)));
+                out.push(Action::Promote(generation));
             }
             other => self.upgrade = other,
         }
