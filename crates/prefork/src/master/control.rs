@@ -50,6 +50,9 @@ impl<A: App> Master<A> {
     /// Opens the control socket that the settings want, if it is not there. It is optional: where it cannot be had, the server
     /// runs without.
     pub(super) fn open_the_desk(&mut self) {
+        if self.predecessor.is_some() {
+            return; // whoever asks is answered by the master before this one, until it has gone
+        }
         let Some(settings) = self.settings() else { return };
         let wanted = settings.control.control_socket.clone();
         if self.desk.wanted.as_ref() == Some(&wanted) {
