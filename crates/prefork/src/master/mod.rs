@@ -220,7 +220,10 @@ impl<A: App> Master<A> {
         let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
         setup.explain_size(None);
         let now = sys::now();
-        let (arbiter, first) = Arbiter::start(setup.policy(), now);
+        let (arbiter, first) = match beginning.predecessor {
+            Some(_) => Arbiter::start_beside(setup.policy(), now),
+            None => Arbiter::start(setup.policy(), now),
+        };
         let mut master = Self::begin(beginning, arbiter, (Generation::FIRST, setup), (board, file), now)?;
         master.lifeline = Some(Lifeline { reading, writing });
         master.open_the_desk();

@@ -145,7 +145,7 @@ impl<A: App> Master<A> {
             Signal::SIGTTIN => arbiter::Signal::Ttin,
             Signal::SIGTTOU => arbiter::Signal::Ttou,
             Signal::SIGUSR2 => arbiter::Signal::Usr2,
-            Signal::SIGWINCH if self.arbiter.has_successor() || !has_terminal() => arbiter::Signal::Winch,
+            Signal::SIGWINCH if self.arbiter.is_one_of_two() || !has_terminal() => arbiter::Signal::Winch,
             Signal::SIGWINCH => return, // a terminal sends it whenever its window changes
             Signal::SIGUSR1 => {
                 self.reopen_logs();
