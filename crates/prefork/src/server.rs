@@ -258,7 +258,7 @@ impl<A: App> Ready<A> {
         for listener in &listeners {
             tracing::info!("listening at {} (pid {})", listener.place(), std::process::id());
         }
-        let ready = readiness_descriptor(std::env::var(format!("{}READY_FD", self.prefix)).ok());
+        let ready = readiness_descriptor(self.prefix);
         let setup = Setup::new(Revision::new(self.settings, self.app).shown_as(self.shown), wanted);
         let beginning = Beginning {
             version: self.version,

@@ -43,7 +43,7 @@ use doors::Door;
 use estate::{Old, Taken};
 use handover::Checker;
 use hooks::{Hook, HookRunner, Subject};
-use notify::Notify;
+use notify::{Notify, Part};
 use oom::OomKills;
 use record::Record;
 use successor::Successor;
@@ -274,6 +274,7 @@ impl<A: App> Master<A> {
         let Beginning { reload, when_serving, logs, hooks, prefix, program, listeners, .. } = beginning;
         let Beginning { version, activated, pidfile, predecessor, notify, ready, .. } = beginning;
         let pid = Pid(std::process::id().cast_signed());
+        let part = if predecessor.is_some() { Part::Second } else { Part::Main };
         Ok(Self {
             pid,
             started: now,
@@ -307,7 +308,7 @@ impl<A: App> Master<A> {
             old: None,
             hooks,
             runner: HookRunner::default(),
-            notify: Notify::new(notify, ready, pid, now),
+            notify: Notify::new(notify, ready, part, pid, now),
             desk: Desk::default(),
             record: Record::default(),
             events: VecDeque::new(),

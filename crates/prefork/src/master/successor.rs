@@ -188,6 +188,7 @@ impl<A: App> Master<A> {
             return;
         }
         tracing::info!("the master before this one has gone; this one is the server now");
+        self.notify.succeed();
         let Some(path) = self.settings().and_then(|settings| settings.process.pidfile.clone()) else {
             return;
         };
