@@ -145,6 +145,11 @@ impl Server {
         Setup::new(program("examples/echo"), config)
     }
 
+    /// Another example, which takes the server's flags, with this configuration.
+    pub fn example(name: &str, config: &str) -> Setup {
+        Setup::new(program(&format!("examples/{name}")), config)
+    }
+
     /// Any program that takes the server's flags, with this configuration.
     pub fn of(program: PathBuf, config: &str) -> Setup {
         Setup::new(program, config)

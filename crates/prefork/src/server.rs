@@ -284,7 +284,7 @@ impl<A: App> Ready<A> {
         for listener in &listeners {
             tracing::info!("listening at {} (pid {})", listener.place(), std::process::id());
         }
-        let ready = readiness_descriptor(&format!("{}READY_FD", self.prefix));
+        let ready = readiness_descriptor(self.prefix);
         let setup = Setup::new(Revision::new(self.settings, self.app).shown_as(self.shown), wanted);
         let beginning = Beginning {
             version: self.version,

@@ -44,7 +44,7 @@ use doors::Door;
 use estate::{Old, Taken};
 use handover::Checker;
 use hooks::{Hook, HookRunner, Subject};
-use notify::Notify;
+use notify::{Notify, Part};
 use oom::OomKills;
 use record::Record;
 use successor::Successor;
@@ -284,6 +284,7 @@ impl<A: App> Master<A> {
         let Beginning { reload, when_serving, logs, hooks, prefix, program, listeners, .. } = beginning;
         let Beginning { version, activated, pidfile, predecessor, notify, watched, ready, .. } = beginning;
         let pid = Pid(std::process::id().cast_signed());
+        let part = if predecessor.is_some() { Part::Second } else { Part::Main };
         Ok(Self {
             pid,
             started: now,
@@ -317,7 +318,7 @@ impl<A: App> Master<A> {
             old: None,
             hooks,
             runner: HookRunner::default(),
-            notify: Notify::new(notify, ready, pid, now),
+            notify: Notify::new(notify, ready, part, pid, now),
             desk: Desk::default(),
             watched,
             watcher: Watcher::default(),
