@@ -1,6 +1,9 @@
-//! What `/proc` tells of processes (proc(5)).
+//! What `/proc` tells of processes (proc(5)), and signals to them.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The living children of a process; those that are dead and not yet reaped are left out.
 pub fn children(pid: i32) -> Vec<i32> {
@@ -16,6 +19,35 @@ pub fn is_alive(pid: i32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     // The state follows the name, which may hold anything but ends with the last parenthesis.
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+/// Sends a process a signal; one that has ended takes it without a word.
+pub fn signal_to(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// The program that a process runs, as its file is named by now; one that was replaced ends with ` (deleted)`.
+pub fn executable(pid: i32) -> PathBuf {
+    fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default()
+}
+
+/// The number that a line of `/proc/PID/status` begins with, as that of `VmRSS` in kB.
+pub fn status_field(pid: i32, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    value.split_whitespace().next().map(str::to_owned)
+}
+
+/// The processes whose standard output or error is this file, whoever their parents are by now.
+pub(crate) fn writers_of(file: &Path) -> Vec<i32> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let writes = |pid: &i32| {
+        [1, 2].iter().any(|fd| fs::read_link(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|it| it == file))
+    };
+    pids.filter(writes).collect()
 }
 
 /// How many descriptors a process has open.

@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::{Answer, Connection};
 use crate::hammer::Hammer;
 use crate::log::{Workers, listening_at};
-use crate::processes::{children, is_alive};
+use crate::processes::{children, is_alive, signal_to, writers_of};
+use crate::program::{install_echo, program};
 use crate::wait::{until, within};
 
 /// How a server is to be started.
@@ -25,12 +27,16 @@ pub struct Setup {
     flags: Vec<String>,
     variables: Vec<(String, String)>,
     before: Vec<String>,
+    handed: Vec<OwnedFd>,
+    prepare: Vec<Box<dyn Fn(&Path)>>,
 }
 
 /// A server in a directory of its own, which ends with it.
 pub struct Server {
     directory: TempDir,
     process: Child,
+    /// The master's process id: another one's after an upgrade.
+    master: i32,
     address: SocketAddr,
 }
 
@@ -46,7 +52,9 @@ pub struct Ended {
 impl Setup {
     fn new(program: PathBuf, config: &str) -> Self {
         let flags = vec!["-b".into(), "127.0.0.1:0".into()];
-        Self { program, config: config.into(), flags, variables: Vec::new(), before: Vec::new() }
+        let config = config.into();
+        let (variables, before) = (Vec::new(), Vec::new());
+        Self { program, config, flags, variables, before, handed: Vec::new(), prepare: Vec::new() }
     }
 
     /// More flags.
@@ -70,10 +78,30 @@ impl Setup {
         self
     }
 
-    /// A command that starts the program, as `taskset -c 0`.
+    /// A command that starts the program, as `taskset -c 0`; of several, the first starts the others.
     #[must_use]
     pub fn under<const N: usize>(mut self, command: [impl Into<String>; N]) -> Self {
-        self.before = command.map(Into::into).into();
+        self.before.extend(command.map(Into::into));
+        self
+    }
+
+    /// Hands it one or two sockets, as its descriptors 3 and 4. (They travel as standard input and output of a shell, which is
+    /// all that a child can be given without unsafe code.)
+    #[must_use]
+    pub fn handing<const N: usize>(mut self, sockets: [OwnedFd; N]) -> Self {
+        let shell = match N {
+            1 => ["sh", "-c", "exec 3<&0 </dev/null; exec \"$@\"", "sh"],
+            2 => ["sh", "-c", "exec 3<&0 4>&1 </dev/null >&2; exec \"$@\"", "sh"],
+            _ => panic!("one or two sockets can be handed over, not {N}"),
+        };
+        self.handed = sockets.into();
+        self.under(shell)
+    }
+
+    /// What is done in its directory before the start.
+    #[must_use]
+    pub fn prepared(mut self, prepare: impl Fn(&Path) + 'static) -> Self {
+        self.prepare.push(Box::new(prepare));
         self
     }
 
@@ -90,7 +118,8 @@ impl Setup {
     pub fn start_slowly(self) -> Server {
         let (directory, process) = self.launch();
         let output = directory.path().join("output");
-        let mut server = Server { directory, process, address: ([127, 0, 0, 1], 0).into() };
+        let master = process.id().cast_signed();
+        let mut server = Server { directory, process, master, address: ([127, 0, 0, 1], 0).into() };
         let found = until(|| {
             let address = listening_at(&fs::read_to_string(&output).unwrap_or_default());
             let ended = server.process.try_wait().is_ok_and(|status| status.is_some());
@@ -114,13 +143,15 @@ impl Setup {
         Ended { code: status.code(), said }
     }
 
-    fn launch(&self) -> (TempDir, Child) {
+    fn launch(mut self) -> (TempDir, Child) {
         let directory = TempDir::with_prefix("devsim-test-").expect("a temporary directory can be made");
         let config = directory.path().join("devsim.toml");
         fs::write(&config, &self.config).expect("the configuration can be written");
+        self.prepare.iter().for_each(|prepare| prepare(directory.path()));
         let output = File::create(directory.path().join("output")).expect("the output can be created");
         let mut words = self.before.iter().map(PathBuf::from).chain([self.program.clone()]);
         let first = words.next().expect("there is a program");
+        let mut handed = self.handed.drain(..).map(Stdio::from);
         let process = Command::new(first)
             .args(words)
             .arg("-c")
@@ -128,10 +159,12 @@ impl Setup {
             .args(&self.flags)
             .env_remove("WEB_CONCURRENCY")
             .env_remove("GUNICORN_CMD_ARGS")
+            .env_remove("RUNTIME_DIRECTORY")
+            .env_remove("XDG_RUNTIME_DIR")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("a descriptor can be copied"))
+            .stdin(handed.next().unwrap_or_else(Stdio::null))
+            .stdout(handed.next().unwrap_or(output.try_clone().expect("a descriptor can be copied").into()))
             .stderr(output)
             .spawn()
             .unwrap_or_else(|error| panic!("{} cannot be started: {error}", self.program.display()));
@@ -148,6 +181,11 @@ impl Server {
     /// Another example, which takes the server's flags, with this configuration.
     pub fn example(name: &str, config: &str) -> Setup {
         Setup::new(program(&format!("examples/{name}")), config)
+    }
+
+    /// The fault bench as `./echo` in the server's directory, where another program can take its place.
+    pub fn installed_echo(config: &str) -> Setup {
+        Setup::new("./echo".into(), config).prepared(|directory| install_echo(&directory.join("echo")))
     }
 
     /// Any program that takes the server's flags, with this configuration.
@@ -167,7 +205,12 @@ impl Server {
 
     /// The master's process id.
     pub fn pid(&self) -> i32 {
-        self.process.id().cast_signed()
+        self.master
+    }
+
+    /// From here on, another process is the master.
+    pub fn follow(&mut self, master: i32) {
+        self.master = master;
     }
 
     /// Its directory.
@@ -337,7 +380,12 @@ impl Server {
         self.wait_for_others(&BTreeSet::from([victim]), count);
     }
 
-    /// Waits until the master has ended; its exit code.
+    /// Waits until a process has ended, whoever's child it is.
+    pub fn wait_until_gone(&self, pid: i32) {
+        self.wait_for(&format!("the end of pid {pid}"), |_| (!is_alive(pid)).then_some(()));
+    }
+
+    /// Waits until the program that was started has ended; its exit code.
     pub fn wait_for_end(&mut self) -> Option<i32> {
         let status = until(|| self.process.try_wait().ok().flatten());
         status.unwrap_or_else(|| panic!("it does not end; it said:\n{}", self.said())).code()
@@ -346,31 +394,17 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let family: Vec<i32> = children(self.pid());
-        if self.process.try_wait().is_ok_and(|status| status.is_none()) {
-            signal_to(self.pid(), Signal::QUIT);
-            if within(Duration::from_secs(8), || self.process.try_wait().ok().flatten()).is_none() {
-                let _ = self.process.kill();
-                let _ = self.process.wait();
-            }
+        let output = self.path().join("output");
+        if writers_of(&output).contains(&self.master) {
+            signal_to(self.master, Signal::QUIT);
+            within(Duration::from_secs(8), || (!is_alive(self.master)).then_some(()));
         }
-        for orphan in family.into_iter().filter(|pid| is_alive(*pid)) {
-            signal_to(orphan, Signal::KILL);
-        }
+        // Whoever is left: a second master, orphans of either, and what they have started.
+        within(Duration::from_secs(8), || {
+            let left = writers_of(&output);
+            left.iter().for_each(|pid| signal_to(*pid, Signal::KILL));
+            left.is_empty().then_some(())
+        });
+        let _ = self.process.wait();
     }
-}
-
-fn signal_to(pid: i32, signal: Signal) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        let _ = kill_process(pid, signal); // it may have ended meanwhile
-    }
-}
-
-/// A program that was built beside the test: `target/debug/deps/story-1234` finds `target/debug/devsim-master`.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let path = test.parent().and_then(Path::parent).expect("it is two folders deep").join(name);
-    let hint = "build it with `cargo build --workspace --bins --examples`, or run `cargo xtask test`";
-    assert!(path.exists(), "{} is not there: {hint}", path.display());
-    path
 }

@@ -267,7 +267,7 @@ impl<A: App> Ready<A> {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!("{error}");
-                return Err(Error::Estate(estate.refuse(&program)));
+                return Err(Error::Estate(estate.refuse(&program, &error.to_string())));
             }
         };
         let (setup, beginning) = self.beginning(program, listeners, wanted, activated);
