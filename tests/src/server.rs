@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,7 +15,8 @@ use tempfile::TempDir;
 
 use crate::client::{Answer, Connection};
 use crate::hammer::Hammer;
-use crate::log::{Workers, listening_at};
+use crate::log::Workers;
+use crate::place::{Place, places_in};
 use crate::processes::{children, is_alive};
 use crate::wait::{until, within};
 
@@ -25,13 +27,15 @@ pub struct Setup {
     flags: Vec<String>,
     variables: Vec<(String, String)>,
     before: Vec<String>,
+    handed: Vec<OwnedFd>,
 }
 
 /// A server in a directory of its own, which ends with it.
 pub struct Server {
     directory: TempDir,
     process: Child,
-    address: SocketAddr,
+    /// The first that it has announced; none before it has.
+    place: Option<Place>,
 }
 
 /// A program that has ended.
@@ -46,7 +50,14 @@ pub struct Ended {
 impl Setup {
     fn new(program: PathBuf, config: &str) -> Self {
         let flags = vec!["-b".into(), "127.0.0.1:0".into()];
-        Self { program, config: config.into(), flags, variables: Vec::new(), before: Vec::new() }
+        Self {
+            program,
+            config: config.into(),
+            flags,
+            variables: Vec::new(),
+            before: Vec::new(),
+            handed: Vec::new(),
+        }
     }
 
     /// More flags.
@@ -70,11 +81,24 @@ impl Setup {
         self
     }
 
-    /// A command that starts the program, as `taskset -c 0`.
+    /// A command that starts the program, as `taskset -c 0`; of several, the first starts the others.
     #[must_use]
     pub fn under<const N: usize>(mut self, command: [impl Into<String>; N]) -> Self {
-        self.before = command.map(Into::into).into();
+        self.before.extend(command.map(Into::into));
         self
+    }
+
+    /// Hands it one or two sockets, as its descriptors 3 and 4. (They travel as standard input and output of a shell, which is
+    /// all that a child can be given without unsafe code.)
+    #[must_use]
+    pub fn handing<const N: usize>(mut self, sockets: [OwnedFd; N]) -> Self {
+        let shell = match N {
+            1 => ["sh", "-c", "exec 3<&0 </dev/null; exec \"$@\"", "sh"],
+            2 => ["sh", "-c", "exec 3<&0 4>&1 </dev/null >&2; exec \"$@\"", "sh"],
+            _ => panic!("one or two sockets can be handed over, not {N}"),
+        };
+        self.handed = sockets.into();
+        self.under(shell)
     }
 
     /// Starts it and waits until it serves.
@@ -88,17 +112,20 @@ impl Setup {
 
     /// Starts it and waits until it listens.
     pub fn start_slowly(self) -> Server {
-        let (directory, process) = self.launch();
-        let output = directory.path().join("output");
-        let mut server = Server { directory, process, address: ([127, 0, 0, 1], 0).into() };
+        let mut server = self.start_unseen();
         let found = until(|| {
-            let address = listening_at(&fs::read_to_string(&output).unwrap_or_default());
-            let ended = server.process.try_wait().is_ok_and(|status| status.is_some());
-            address.map(Some).or(ended.then_some(None))
+            let place = server.places().into_iter().next();
+            place.map(Some).or(server.has_ended().map(|_| None))
         });
-        server.address =
-            found.flatten().unwrap_or_else(|| panic!("it does not listen; it said:\n{}", server.said()));
+        server.place = found.flatten();
+        assert!(server.place.is_some(), "it does not listen; it said:\n{}", server.said());
         server
+    }
+
+    /// Starts it and waits for nothing.
+    pub fn start_unseen(self) -> Server {
+        let (directory, process) = self.launch();
+        Server { directory, process, place: None }
     }
 
     /// Starts it and waits until it ends by itself.
@@ -114,13 +141,14 @@ impl Setup {
         Ended { code: status.code(), said }
     }
 
-    fn launch(&self) -> (TempDir, Child) {
+    fn launch(mut self) -> (TempDir, Child) {
         let directory = TempDir::with_prefix("devsim-test-").expect("a temporary directory can be made");
         let config = directory.path().join("devsim.toml");
         fs::write(&config, &self.config).expect("the configuration can be written");
         let output = File::create(directory.path().join("output")).expect("the output can be created");
         let mut words = self.before.iter().map(PathBuf::from).chain([self.program.clone()]);
         let first = words.next().expect("there is a program");
+        let mut handed = self.handed.drain(..).map(Stdio::from);
         let process = Command::new(first)
             .args(words)
             .arg("-c")
@@ -130,8 +158,8 @@ impl Setup {
             .env_remove("GUNICORN_CMD_ARGS")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("a descriptor can be copied"))
+            .stdin(handed.next().unwrap_or_else(Stdio::null))
+            .stdout(handed.next().unwrap_or(output.try_clone().expect("a descriptor can be copied").into()))
             .stderr(output)
             .spawn()
             .unwrap_or_else(|error| panic!("{} cannot be started: {error}", self.program.display()));
@@ -155,9 +183,22 @@ impl Server {
         Setup::new(program("devsim-master"), config)
     }
 
-    /// Where it listens.
+    /// Its port: the first place where it listens has to be one.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        match self.place() {
+            Place::Tcp(address) => *address,
+            Place::Unix(path) => panic!("it listens at {} first", path.display()),
+        }
+    }
+
+    /// The first place where it listens.
+    pub fn place(&self) -> &Place {
+        self.place.as_ref().expect("it was started to be seen")
+    }
+
+    /// All places where it says that it listens by now.
+    pub fn places(&self) -> Vec<Place> {
+        places_in(&self.said())
     }
 
     /// The master's process id.
@@ -222,13 +263,13 @@ impl Server {
 
     /// A new connection.
     pub fn connect(&self) -> Connection {
-        Connection::open(self.address)
+        Connection::open(self.place())
             .unwrap_or_else(|error| panic!("cannot connect: {error}\n{}", self.said()))
     }
 
     /// Asks for a path on a connection of its own.
     pub fn try_get(&self, path: &str) -> io::Result<Answer> {
-        Connection::open(self.address)?.get(path, "Connection: close\r\n")
+        Connection::open(self.place())?.get(path, "Connection: close\r\n")
     }
 
     /// Asks for a path, which must be answered.
@@ -291,7 +332,7 @@ impl Server {
 
     /// Clients of both kinds that never rest.
     pub fn hammer(&self) -> Hammer {
-        Hammer::start(self.address, "/api/health")
+        Hammer::start(self.place(), "/api/health")
     }
 
     /// Writes another configuration.
@@ -332,17 +373,21 @@ impl Server {
         self.wait_for_others(&BTreeSet::from([victim]), count);
     }
 
+    /// Whether the master has ended: its exit code, or that a signal has ended it.
+    pub fn has_ended(&mut self) -> Option<Option<i32>> {
+        self.process.try_wait().ok().flatten().map(|status| status.code())
+    }
+
     /// Waits until the master has ended; its exit code.
     pub fn wait_for_end(&mut self) -> Option<i32> {
-        let status = until(|| self.process.try_wait().ok().flatten());
-        status.unwrap_or_else(|| panic!("it does not end; it said:\n{}", self.said())).code()
+        until(|| self.has_ended()).unwrap_or_else(|| panic!("it does not end; it said:\n{}", self.said()))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         let family: Vec<i32> = children(self.pid());
-        if self.process.try_wait().is_ok_and(|status| status.is_none()) {
+        if self.has_ended().is_none() {
             signal_to(self.pid(), Signal::QUIT);
             if within(Duration::from_secs(8), || self.process.try_wait().ok().flatten()).is_none() {
                 let _ = self.process.kill();
