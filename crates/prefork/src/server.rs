@@ -229,9 +229,18 @@ impl<A: App> Ready<A> {
         let activation = Activation::of_this_process();
         let activated = !activation.is_empty();
         let (sockets, identity) = (&settings.sockets, &settings.identity);
-        let listeners = match &mut predecessor {
-            Some(predecessor) => inherit(std::mem::take(&mut predecessor.listeners), sockets, identity)?,
-            None => open_all(sockets, identity, activation)?,
+        let opened = match &mut predecessor {
+            Some(predecessor) => inherit(std::mem::take(&mut predecessor.listeners), sockets, identity),
+            None => open_all(sockets, identity, activation),
+        };
+        let listeners = match opened {
+            Ok(listeners) => listeners,
+            Err(error) => {
+                if let Some(pidfile) = pidfile {
+                    pidfile.remove();
+                }
+                return Err(error.into());
+            }
         };
         let wanted = listeners.iter().map(Listener::id).collect();
         let (setup, mut beginning) = self.beginning(program, listeners, wanted, activated);

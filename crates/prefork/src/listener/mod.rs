@@ -124,7 +124,7 @@ pub(crate) fn open_all(
 /// What the settings want, in their order, and those of it that were not there and are open now.
 ///
 /// # Errors
-/// The first address that cannot be had; nothing is open then that was not before.
+/// The first address that cannot be had; nothing is open then that was not before, and no file is left.
 pub(crate) fn open_missing(
     sockets: &Sockets,
     identity: &Identity,
@@ -138,10 +138,17 @@ pub(crate) fn open_missing(
         let there = present.iter().find(|there| there.address == *address && !wanted.contains(&there.id));
         if let Some(there) = there {
             wanted.push(there.id);
-        } else {
-            let listener = bind(address, sockets, identity)?;
-            wanted.push(listener.id);
-            fresh.push(listener);
+            continue;
+        }
+        match bind(address, sockets, identity) {
+            Ok(listener) => {
+                wanted.push(listener.id);
+                fresh.push(listener);
+            }
+            Err(error) => {
+                fresh.iter_mut().for_each(Listener::remove_file);
+                return Err(error);
+            }
         }
     }
     Ok((wanted, fresh))
