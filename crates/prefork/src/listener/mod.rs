@@ -134,7 +134,7 @@ pub(crate) fn open_missing(
         return Err(BindError::TooMany(sockets.bind.len()));
     }
     let (mut wanted, mut fresh) = (Vec::new(), Vec::new());
-    for address in &sockets.bind {
+    for address in distinct(&sockets.bind) {
         let there = present.iter().find(|there| there.address == *address && !wanted.contains(&there.id));
         if let Some(there) = there {
             wanted.push(there.id);
@@ -152,6 +152,14 @@ pub(crate) fn open_missing(
         }
     }
     Ok((wanted, fresh))
+}
+
+/// The addresses, each once; port 0 is another one each time.
+fn distinct(addresses: &[Address]) -> impl Iterator<Item = &Address> {
+    let is_new = move |(index, address): &(usize, &Address)| {
+        matches!(address, Address::Tcp { port: 0, .. }) || !addresses[..*index].contains(address)
+    };
+    addresses.iter().enumerate().filter(is_new).map(|(_, address)| address)
 }
 
 /// What the settings want, where a master before this one has left some of it.
