@@ -23,7 +23,9 @@ pub use kernel::{AcceptQueue, accept_queue};
 pub use manager::Manager;
 pub use operator::{Asking, Told};
 pub use place::Place;
-pub use processes::{children, descriptors, executable, is_alive, signal_to, status_field, threads, title};
+pub use processes::{
+    children, descriptors, executable, has_terminal, is_alive, signal_to, status_field, threads, title,
+};
 pub use program::{Broken, install_echo, install_script};
 pub use rustix::process::Signal;
 pub use server::{Ended, Server, Setup};

@@ -50,6 +50,11 @@ pub(crate) fn writers_of(file: &Path) -> Vec<i32> {
     pids.filter(writes).collect()
 }
 
+/// Whether this process has a controlling terminal, as then have the servers that it starts (tty(4)).
+pub fn has_terminal() -> bool {
+    fs::File::open("/dev/tty").is_ok()
+}
+
 /// How many descriptors a process has open.
 pub fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)

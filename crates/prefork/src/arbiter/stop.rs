@@ -88,7 +88,7 @@ impl Arbiter {
         match self.upgrade {
             Upgrade::Checking { .. } => out.push(Action::KillCheck),
             Upgrade::Waiting | Upgrade::Handing => self.upgrade = Upgrade::None,
-            Upgrade::None | Upgrade::Successor { .. } | Upgrade::Younger => {}
+            Upgrade::None | Upgrade::Beside | Upgrade::Successor { .. } => {}
             Upgrade::OnTrial | Upgrade::GoingBack(..) => {}
         }
         if self.helper.is_some() {

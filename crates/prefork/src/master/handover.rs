@@ -75,7 +75,7 @@ impl<A: App> Master<A> {
 
     pub(super) fn kill_checker(&self) {
         if let Some(checker) = &self.checker {
-            super::spawn::kill(checker.pid, rustix::process::Signal::KILL);
+            super::hooks::kill_group(checker.pid);
         }
     }
 

@@ -344,7 +344,7 @@ fn to_process(command: &HookCommand) -> Command {
 }
 
 /// Ends a command with all that it has started in its group.
-fn kill_group(pid: Pid) {
+pub(super) fn kill_group(pid: Pid) {
     if let Some(pid) = rustix::process::Pid::from_raw(pid.0) {
         // Before its setpgid(2) there is no such group yet; then the process alone is all there is.
         if kill_process_group(pid, Signal::KILL).is_err() {

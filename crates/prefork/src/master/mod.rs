@@ -220,10 +220,10 @@ impl<A: App> Master<A> {
         let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
         setup.explain_size(None);
         let now = sys::now();
-        let (arbiter, first) = match beginning.predecessor {
-            Some(_) => Arbiter::start_beside(setup.policy(), now),
-            None => Arbiter::start(setup.policy(), now),
-        };
+        let (mut arbiter, first) = Arbiter::start(setup.policy(), now);
+        if beginning.predecessor.is_some() {
+            arbiter.stand_beside_another();
+        }
         let mut master = Self::begin(beginning, arbiter, (Generation::FIRST, setup), (board, file), now)?;
         master.lifeline = Some(Lifeline { reading, writing });
         master.open_the_desk();
@@ -239,7 +239,7 @@ impl<A: App> Master<A> {
         beginning: Beginning<A>,
         mut estate: Estate,
     ) -> Result<Self, SetupError> {
-        let heir = estate.heirs_generation();
+        let (heir, has_come_back) = (estate.heirs_generation(), estate.has_come_back());
         let taken = estate.take().map_err(SetupError::at("take over what it was left"))?;
         let Taken { mut boards, is_readable, lifeline, children, pidfile, old } = taken;
         let current = match boards.pop_if(|_| is_readable) {
@@ -265,6 +265,9 @@ impl<A: App> Master<A> {
         (master.slots_used, master.started) = (estate.slots_used, estate.started);
         (master.record, master.deaths) = (estate.record, estate.deaths);
         master.notify.resume(estate.reloading);
+        if has_come_back {
+            master.close_unwanted_listeners(); // those that the other program has opened
+        }
         master.open_the_desk();
         master.reap(); // whoever ended meanwhile has left no signal that would tell
         for action in first {

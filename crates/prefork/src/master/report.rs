@@ -186,6 +186,9 @@ impl<A: App> Master<A> {
             Report::UpgradeRefused(UpgradeRefusal::Starting) => {
                 tracing::warn!("upgrade: refused, no worker serves yet");
             }
+            Report::UpgradeRefused(UpgradeRefusal::Unfinished) => {
+                tracing::warn!("upgrade: refused, the master before this one still runs; end it first");
+            }
             Report::UpgradeFailed(failure) => {
                 tracing::error!(
                     "upgrade: failed: {}; this master goes on as it was",

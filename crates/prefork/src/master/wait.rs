@@ -30,11 +30,11 @@ const TAKEN: [Signal; 10] = [
     Signal::SIGWINCH,
 ];
 
-/// Blocks the master's signals and opens a descriptor to read them from (signalfd(2)): no handler runs, so nothing is
+/// Blocks the master's signals, and no others that a parent may have blocked, and opens a descriptor to read them from (signalfd(2)): no handler runs, so nothing is
 /// ever interrupted in the middle.
 pub(super) fn take_signals() -> Result<SignalFd, Errno> {
     let signals: SigSet = TAKEN.into_iter().collect();
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), None)?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals), None)?;
     for signal in TAKEN {
         sys::signals::restore(signal)?;
     }
