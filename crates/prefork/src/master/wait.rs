@@ -29,15 +29,23 @@ const TAKEN: [Signal; 10] = [
     Signal::SIGWINCH,
 ];
 
-/// Blocks the master's signals and opens a descriptor to read them from (signalfd(2)): no handler runs, so nothing is
-/// ever interrupted in the middle.
+/// Blocks the master's signals: what comes from here on waits until [`take_signals`] opens where it is read.
+///
+/// # Errors
+/// What sigprocmask(2) and sigaction(2) say.
+pub(crate) fn hold_signals() -> Result<(), nix::errno::Errno> {
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals()), None)?;
+    TAKEN.into_iter().try_for_each(sys::signals::restore)
+}
+
+/// Opens a descriptor to read the master's signals from (signalfd(2)): no handler runs, so nothing is ever interrupted in the
+/// middle.
 pub(super) fn take_signals() -> Result<SignalFd, nix::errno::Errno> {
-    let signals: SigSet = TAKEN.into_iter().collect();
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), None)?;
-    for signal in TAKEN {
-        sys::signals::restore(signal)?;
-    }
-    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+    SignalFd::with_flags(&signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+fn signals() -> SigSet {
+    TAKEN.into_iter().collect()
 }
 
 impl<A: App> Master<A> {
