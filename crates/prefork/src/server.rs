@@ -14,7 +14,7 @@ use crate::http::TakeLine;
 use crate::listener::{Activation, BindError, Listener, ListenerId, inherit, open_all};
 use crate::master::{
     Beginning, Estate, Master, NotifyVariables, Pidfile, PidfileError, Predecessor, Program, Setup,
-    SetupError, readiness_descriptor, second,
+    SetupError, block_signals, readiness_descriptor, second,
 };
 use crate::settings::{DirectoryError, Settings};
 use crate::sys::{thread_count, title};
@@ -217,6 +217,8 @@ impl<A: App> Ready<A> {
         if let Some(count @ 2..) = thread_count() {
             return Err(Error::Threads(count));
         }
+        // Before anything is there that a signal's default action would leave behind.
+        block_signals().map_err(SetupError::at("block its signals"))?;
         let program = Program::of_this_process();
         title::take_over();
         title::show(&self.settings.identity.proc_name, "master");

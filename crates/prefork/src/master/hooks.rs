@@ -314,6 +314,7 @@ impl<A: App> Master<A> {
                     command.env(format!("{prefix}HOOK"), hook.name());
                     command.env(format!("{prefix}MASTER_PID"), me.to_string());
                     command.envs(variables.iter().map(|(name, value)| (format!("{prefix}{name}"), value)));
+                    sys::descriptors::keep_standard_streams_only();
                     command.exec().to_string()
                 }
                 Err(failed) => failed.to_string(),

@@ -55,7 +55,7 @@ pub(crate) use notify::{NotifyVariables, readiness_descriptor};
 pub use pidfile::PidfileError;
 pub(crate) use pidfile::{Pidfile, second};
 pub(crate) use successor::{Predecessor, Program};
-pub(crate) use wait::hold_signals;
+pub(crate) use wait::{block_signals, hold_signals};
 
 /// What a generation of workers is started with.
 pub(crate) struct Setup<A> {
@@ -208,7 +208,7 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    fn at<E: Into<std::io::Error>>(step: &'static str) -> impl FnOnce(E) -> Self {
+    pub(crate) fn at<E: Into<std::io::Error>>(step: &'static str) -> impl FnOnce(E) -> Self {
         move |error| Self { step, error: error.into() }
     }
 }

@@ -30,15 +30,24 @@ const TAKEN: [Signal; 10] = [
     Signal::SIGWINCH,
 ];
 
-/// Blocks the master's signals, and no others that a parent may have blocked, and opens a descriptor to read them from (signalfd(2)): no handler runs, so nothing is
-/// ever interrupted in the middle.
+/// Blocks the master's signals, and no others that a parent may have blocked: what comes from here on waits until
+/// [`take_signals`] opens where it is read.
+///
+/// # Errors
+/// What sigprocmask(2) and sigaction(2) say.
+pub(crate) fn block_signals() -> Result<(), Errno> {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals()), None)?;
+    TAKEN.into_iter().try_for_each(sys::signals::restore)
+}
+
+/// Opens a descriptor to read the master's signals from (signalfd(2)): no handler runs, so nothing is ever interrupted in the
+/// middle.
 pub(super) fn take_signals() -> Result<SignalFd, Errno> {
-    let signals: SigSet = TAKEN.into_iter().collect();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals), None)?;
-    for signal in TAKEN {
-        sys::signals::restore(signal)?;
-    }
-    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+    SignalFd::with_flags(&signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+fn signals() -> SigSet {
+    TAKEN.into_iter().collect()
 }
 
 /// Blocks the signals that would end or stop a process which does not know them, and mean neither to the master: they wait

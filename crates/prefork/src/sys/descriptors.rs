@@ -36,3 +36,13 @@ pub(crate) fn set_close_on_exec(descriptor: impl AsFd, close: bool) -> std::io::
     flags.set(FdFlags::CLOEXEC, close);
     Ok(fcntl_setfd(&descriptor, flags)?)
 }
+
+/// Lets the next exec close everything but the three standard streams: also what whoever started this process has left open,
+/// knowingly or not.
+///
+/// Where the kernel is older than 5.11 (close_range(2), CLOSE_RANGE_CLOEXEC), only what this process has opened is closed, as
+/// each of its descriptors says so itself.
+pub(crate) fn keep_standard_streams_only() {
+    // SAFETY: it closes nothing before an exec, after which no owner is left.
+    unsafe { nix::libc::syscall(nix::libc::SYS_close_range, 3, u32::MAX, nix::libc::CLOSE_RANGE_CLOEXEC) };
+}
