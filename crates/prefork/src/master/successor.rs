@@ -206,6 +206,7 @@ impl<A: App> Master<A> {
             return;
         }
         tracing::info!("the master before this one has gone; this one is the server now");
+        self.open_the_desk();
         let Some(path) = self.settings().and_then(|settings| settings.process.pidfile.clone()) else {
             return;
         };
