@@ -215,6 +215,14 @@ impl<A: App> Master<A> {
                 let pid = self.successor.as_ref().map_or(0, |successor| successor.pid.0);
                 Outcome::done(&Upgraded { pid })
             }
+            (awaited, Report::BootBackOff { .. } | Report::CrashLoop { .. } | Report::ForkFailed(..))
+                if self.needs_boots(awaited) =>
+            {
+                Outcome::refused(
+                    Code::Failed,
+                    "workers fail to boot, and the server goes on trying; its log tells why",
+                )
+            }
             (Awaited::Restart(slot), Report::Retiring(retired, ..)) if slot == *retired => {
                 self.restarted(slot)
             }
@@ -223,6 +231,15 @@ impl<A: App> Master<A> {
             }
             (Awaited::Successor(slot), Report::Ready(..)) => self.restarted(slot),
             (awaited, _) => Outcome::Waits(awaited),
+        }
+    }
+
+    /// Whether somebody waits for workers of the settings in force.
+    fn needs_boots(&self, awaited: Awaited) -> bool {
+        match awaited {
+            Awaited::Scale(_) | Awaited::Restart(_) | Awaited::Successor(_) => true,
+            Awaited::Reload { generation, .. } => generation == self.generation,
+            Awaited::ReloadBegins | Awaited::Upgrade | Awaited::Stop => false,
         }
     }
 
