@@ -18,7 +18,9 @@ pub use cgroup::MemoryCgroup;
 pub use client::{Answer, Connection, Multipart};
 pub use hammer::Hammer;
 pub use operator::{Asking, Told};
-pub use processes::{children, descriptors, executable, is_alive, signal_to, status_field, threads, title};
+pub use processes::{
+    children, descriptors, executable, is_alive, memory, signal_to, status_field, threads, title,
+};
 pub use program::{Broken, install_echo, install_script};
 pub use rustix::process::Signal;
 pub use server::{Ended, Server, Setup};
