@@ -235,6 +235,7 @@ impl Configuration for Bench {
 }
 
 fn main() -> ExitCode {
+    prefork::hold_signals();
     let about = "The fault bench: tells what reached it, and misbehaves when asked to";
     let mut started = match Program::new("echo", about, "1.0.0", "DEVSIM_").start::<Bench>() {
         Ok(started) => started,

@@ -8,7 +8,9 @@ mod client;
 mod hammer;
 mod kernel;
 mod log;
+mod manager;
 mod operator;
+mod place;
 mod processes;
 mod program;
 mod server;
@@ -17,7 +19,10 @@ mod wait;
 pub use cgroup::MemoryCgroup;
 pub use client::{Answer, Connection, Multipart};
 pub use hammer::Hammer;
+pub use kernel::{AcceptQueue, accept_queue};
+pub use manager::Manager;
 pub use operator::{Asking, Told};
+pub use place::Place;
 pub use processes::{
     children, descriptors, executable, is_alive, memory, signal_to, status_field, threads, title,
 };

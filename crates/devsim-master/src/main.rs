@@ -10,6 +10,7 @@ use prefork::{Revision, Server};
 use settings::{Configuration, Mode, Report, Started, describe};
 
 fn main() -> ExitCode {
+    prefork::hold_signals();
     let Started { mode, mut configuration, report, source } = match PROGRAM.start::<DevSimConfiguration>() {
         Ok(started) => started,
         Err(exit) => return exit,

@@ -115,11 +115,24 @@
 //! | [`settings`] | one struct per concern; a key is described where it stands |
 //! | `sys` | the only unsafe code |
 
+// A panic of the master is an outage, so nothing that it runs has a way to panic. In a worker it costs a request.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
 mod app;
 mod arbiter;
 mod cgroup;
 pub mod control;
 mod hooks;
+#[allow(clippy::indexing_slicing, clippy::expect_used, clippy::string_slice, reason = "it runs in workers")]
 mod http;
 mod ids;
 mod listener;
@@ -129,7 +142,14 @@ mod server;
 pub mod settings;
 mod socket_file;
 mod sys;
+#[allow(clippy::indexing_slicing, clippy::expect_used, clippy::string_slice, reason = "it runs in workers")]
 mod worker;
+
+/// Keeps a SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN or SIGTTOU until [`Ready::run`] reads it. To be called first thing in `main`: one that
+/// comes before the settings are read would end or stop the process else.
+pub fn hold_signals() {
+    master::hold_signals();
+}
 
 pub use app::{App, BodyPolicy, BoxError, Client, Context, Handler, handler};
 pub use hooks::{HookedWorker, Hooks};

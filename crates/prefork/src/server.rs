@@ -239,12 +239,20 @@ impl<A: App> Ready<A> {
         let activation = Activation::of_this_process();
         let activated = !activation.is_empty();
         let (sockets, identity) = (&settings.sockets, &settings.identity);
-        let (mut listeners, wanted) = match &mut predecessor {
-            Some(predecessor) => inherit(std::mem::take(&mut predecessor.listeners), sockets, identity)?,
-            None => {
-                let all = open_all(sockets, identity, activation)?;
+        let opened = match &mut predecessor {
+            Some(predecessor) => inherit(std::mem::take(&mut predecessor.listeners), sockets, identity),
+            None => open_all(sockets, identity, activation).map(|all| {
                 let wanted = all.iter().map(Listener::id).collect();
                 (all, wanted)
+            }),
+        };
+        let (mut listeners, wanted) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                if let Some(pidfile) = pidfile {
+                    pidfile.remove();
+                }
+                return Err(error.into());
             }
         };
         listeners.retain(|listener| wanted.contains(&listener.id())); // the rest is the other master's
@@ -284,7 +292,7 @@ impl<A: App> Ready<A> {
         for listener in &listeners {
             tracing::info!("listening at {} (pid {})", listener.place(), std::process::id());
         }
-        let ready = readiness_descriptor(&format!("{}READY_FD", self.prefix));
+        let ready = readiness_descriptor(self.prefix);
         let setup = Setup::new(Revision::new(self.settings, self.app).shown_as(self.shown), wanted);
         let beginning = Beginning {
             version: self.version,

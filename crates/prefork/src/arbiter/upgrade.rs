@@ -1,7 +1,7 @@
 //! A new program takes over: beside this one as a second master, or in its place.
 //!
 //! ```text
-//! fork:  None ──► Successor ── it ends ──► None
+//! fork:  None ──► Successor ── it ends ──► None            in that one: Younger ── the older has gone ──► None
 //! exec:  None ──► Waiting ──► Checking ──► Handing ══ exec ══► OnTrial ── promoted ──► None
 //!                                │            └── exec failed ──► None  │
 //!                                └── refused ──► None                   └── failed ──► GoingBack ══ exec ══► None
@@ -25,6 +25,8 @@ pub(super) enum Upgrade {
         /// Whether one of its workers serves.
         ready: bool,
     },
+    /// This is the second master, and the first one has not gone.
+    Younger,
     /// A reload has to end first.
     Waiting,
     /// The new program is asked whether it can read its configuration and this state.
@@ -108,6 +110,7 @@ impl Arbiter {
             Upgrade::GoingBack(_, Candidate { generation, policy }) => {
                 (self.generation, self.policy) = (generation, policy);
                 out.push(Action::Report(Report::NoWayBack(errno)));
+                out.push(Action::Promote(generation));
             }
             other => self.upgrade = other,
         }
@@ -150,7 +153,7 @@ impl Arbiter {
 
     /// Whether this program is about to be replaced in its process, or to prove that it may stay.
     pub(super) fn is_being_replaced(&self) -> bool {
-        !matches!(self.upgrade, Upgrade::None | Upgrade::Successor { .. })
+        !matches!(self.upgrade, Upgrade::None | Upgrade::Successor { .. } | Upgrade::Younger)
     }
 
     /// How far an upgrade is, if one runs.
@@ -159,6 +162,7 @@ impl Arbiter {
             Upgrade::None => None,
             Upgrade::Successor { ready: false } => Some("a second master starts"),
             Upgrade::Successor { ready: true } => Some("a second master serves beside this one"),
+            Upgrade::Younger => Some("the master before this one has not gone"),
             Upgrade::Waiting => Some("a reload has to end first"),
             Upgrade::Checking { .. } => Some("the new program is checked"),
             Upgrade::Handing => Some("the new program takes over"),
@@ -167,9 +171,15 @@ impl Arbiter {
         }
     }
 
-    /// Whether a second master runs on the same sockets.
-    pub(crate) fn has_successor(&self) -> bool {
-        matches!(self.upgrade, Upgrade::Successor { .. })
+    /// Whether two masters run on the same sockets.
+    pub(crate) fn is_one_of_two(&self) -> bool {
+        matches!(self.upgrade, Upgrade::Successor { .. } | Upgrade::Younger)
+    }
+
+    pub(super) fn predecessor_gone(&mut self) {
+        if self.upgrade == Upgrade::Younger {
+            self.upgrade = Upgrade::None;
+        }
     }
 
     /// The first worker has proved itself: if it was a new program's, that one stays.

