@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -88,12 +88,27 @@ impl Server {
         before: [&str; M],
         words: [&str; N],
     ) -> Asking {
+        let socket = self.control_socket();
+        self.ask(&before, [Path::new("--socket"), &socket].into_iter().chain(words.map(Path::new)))
+    }
+
+    /// The same, in the server's directory, where it has to find the socket by itself.
+    pub fn ctl_without_socket<const M: usize, const N: usize>(
+        &self,
+        before: [&str; M],
+        words: [&str; N],
+    ) -> Told {
+        self.ask(&before, words.map(Path::new)).told()
+    }
+
+    fn ask<'a>(&self, before: &[&str], words: impl IntoIterator<Item = &'a Path>) -> Asking {
         let mut command = before.iter().map(PathBuf::from).chain([program("devsim-ctl")]);
         let process = Command::new(command.next().expect("there is a program"))
             .args(command)
-            .arg("--socket")
-            .arg(self.control_socket())
             .args(words)
+            .env_remove("RUNTIME_DIRECTORY")
+            .env_remove("XDG_RUNTIME_DIR")
+            .current_dir(self.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

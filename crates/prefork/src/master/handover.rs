@@ -95,6 +95,7 @@ impl<A: App> Master<A> {
         if !self.arbiter.hands_over() {
             return; // the server is stopping
         }
+        self.clear_the_desk(sys::now());
         let Err(error) = match &self.old {
             Some(old) => self.go_back(old),
             None => self.go_forward(),
