@@ -1,29 +1,24 @@
 //! Descriptors that came with the process, known by their numbers.
 
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::Mutex;
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
-/// The numbers that were taken: each can be owned once.
-static TAKEN: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
-
 /// Takes a descriptor that whoever started this process left open, and keeps it from programs that this one executes. `None` if it
-/// is not open, or was taken before.
-///
-/// Only to be called with numbers that the environment or the configuration names as handed over, and not ones that this
-/// process opened itself: those have an owner.
+/// is not open, was taken before, or is this process's own: all that is opened here is closed on exec, and what came over one
+/// cannot be.
 pub(crate) fn take(number: RawFd) -> Option<OwnedFd> {
-    let mut taken = TAKEN.lock().ok()?;
-    if number < 0 || taken.contains(&number) {
+    if number < 0 {
         return None;
     }
-    // SAFETY: only borrowed to ask whether it is open, which fcntl(2) answers for any number.
+    // SAFETY: only borrowed to ask for its flags and to change them, which fcntl(2) answers for any number.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     let flags = fcntl_getfd(borrowed).ok()?;
+    if flags.contains(FdFlags::CLOEXEC) {
+        return None;
+    }
     fcntl_setfd(borrowed, flags | FdFlags::CLOEXEC).ok()?;
-    taken.push(number);
-    // SAFETY: it is open, and as whoever started us left it, nothing in this process owns it (see above).
+    // SAFETY: it is open, and nothing in this process owns it: it is as whoever started us left it (see above).
     Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
