@@ -18,7 +18,9 @@ pub use client::{Answer, Connection, Multipart};
 pub use hammer::Hammer;
 pub use kernel::{AcceptQueue, accept_queue};
 pub use place::Place;
-pub use processes::{children, descriptors, is_alive, threads, title};
+pub use processes::{
+    children, descriptor_kinds, descriptor_limits, descriptors, is_alive, status, threads, title,
+};
 pub use rustix::process::Signal;
 pub use server::{Ended, Server, Setup};
 pub use wait::{PATIENCE, skipped, until, within};
