@@ -232,14 +232,14 @@ impl<A: App> Ready<A> {
     fn begin(self, program: Program) -> Result<Master<A>, Error> {
         let settings = &self.settings;
         settings.process.enter()?;
+        let activation = Activation::of_this_process()?;
+        let activated = !activation.is_empty();
         let mut predecessor = Predecessor::of_this_process();
         let pidfile = match &settings.process.pidfile {
             Some(path) if predecessor.is_some() => Some(Pidfile::take(&second(path), &settings.identity)?),
             Some(path) => Some(Pidfile::take(path, &settings.identity)?),
             None => None,
         };
-        let activation = Activation::of_this_process();
-        let activated = !activation.is_empty();
         let (sockets, identity) = (&settings.sockets, &settings.identity);
         let opened = match &mut predecessor {
             Some(predecessor) => inherit(std::mem::take(&mut predecessor.listeners), sockets, identity),

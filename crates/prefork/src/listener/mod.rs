@@ -92,6 +92,12 @@ pub enum BindError {
         /// What it is instead.
         why: String,
     },
+    /// How many sockets were handed over cannot be told.
+    #[error(
+        "LISTEN_FDS={0:?} is no number of sockets from 0 to {MOST_LISTENERS}: whoever starts the server has to hand over no more, \
+         or to leave LISTEN_PID unset"
+    )]
+    HandedCount(String),
     /// There are too many addresses.
     #[error("server.bind: {0} addresses are too many; give {MOST_LISTENERS} at most")]
     TooMany(usize),

@@ -310,11 +310,12 @@ impl<A: App> Master<A> {
             let entered = worker::enter_as_command(&identity.unwrap_or_default(), me);
             let failed: &dyn fmt::Display = &match entered {
                 Ok(()) => {
+                    // Better a command that has too much than none.
+                    let _ = sys::descriptors::close_all_on_exec();
                     let mut command = to_process(command);
                     command.env(format!("{prefix}HOOK"), hook.name());
                     command.env(format!("{prefix}MASTER_PID"), me.to_string());
                     command.envs(variables.iter().map(|(name, value)| (format!("{prefix}{name}"), value)));
-                    sys::descriptors::keep_standard_streams_only();
                     command.exec().to_string()
                 }
                 Err(failed) => failed.to_string(),
