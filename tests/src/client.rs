@@ -1,13 +1,16 @@
 //! A small HTTP/1.1 client that hides nothing.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use serde_json::Value;
+use socket2::Socket;
 
 use crate::PATIENCE;
 use crate::kernel;
+use crate::place::Place;
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -41,23 +44,29 @@ impl Answer {
 /// A connection to a server.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Socket,
     /// What was read beyond the last answer.
     rest: Vec<u8>,
 }
 
 impl Connection {
     /// Connects.
-    pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    pub fn open(place: impl Into<Place>) -> io::Result<Self> {
+        let stream = match place.into() {
+            Place::Tcp(address) => {
+                let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+                stream.set_nodelay(true)?;
+                Socket::from(stream)
+            }
+            Place::Unix(path) => UnixStream::connect(path)?.into(),
+        };
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
         Ok(Self { stream, rest: Vec::new() })
     }
 
     /// The socket.
-    pub fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &Socket {
         &self.stream
     }
 

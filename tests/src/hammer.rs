@@ -1,12 +1,12 @@
 //! Clients that never rest.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::client::Connection;
+use crate::place::Place;
 use crate::wait::until;
 
 /// Two clients that close their connections and two that keep them, asking again and again. A request that gets no
@@ -25,15 +25,16 @@ struct Tally {
 
 impl Hammer {
     /// Begins to ask for `path`.
-    pub fn start(address: SocketAddr, path: &'static str) -> Self {
+    pub fn start(place: impl Into<Place>, path: &'static str) -> Self {
+        let place = place.into();
         let over = Arc::new(AtomicBool::new(false));
         let tally = Arc::new(Tally::default());
         let client = |keeps: bool| {
-            let (over, tally) = (Arc::clone(&over), Arc::clone(&tally));
+            let (over, tally, place) = (Arc::clone(&over), Arc::clone(&tally), place.clone());
             thread::spawn(move || {
                 let mut open = None;
                 while !over.load(Ordering::Relaxed) {
-                    tally.ask(address, path, keeps, &mut open);
+                    tally.ask(&place, path, keeps, &mut open);
                     thread::sleep(Duration::from_millis(1)); // a rest, for the machine's sake
                 }
             })
@@ -74,11 +75,11 @@ impl Drop for Hammer {
 }
 
 impl Tally {
-    fn ask(&self, address: SocketAddr, path: &str, keeps: bool, open: &mut Option<Connection>) {
+    fn ask(&self, place: &Place, path: &str, keeps: bool, open: &mut Option<Connection>) {
         let kept = open.is_some();
         let asked = match open.take() {
             Some(connection) => Ok(connection),
-            None => Connection::open(address),
+            None => Connection::open(place),
         };
         let fields = if keeps { "" } else { "Connection: close\r\n" };
         let answered = asked.and_then(|mut connection| {

@@ -1,7 +1,7 @@
-//! What the kernel knows of the other end of a connection.
+//! What the kernel knows of other processes' sockets.
 
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -15,6 +15,7 @@ const NETLINK_SOCK_DIAG: i32 = 4;
 const NLM_F_REQUEST: u16 = 1;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const ESTABLISHED: u8 = 1;
+const LISTEN: u8 = 10;
 
 /// Whether the program at the other end, which is on this machine too, has read all that was sent to it. Not while that end
 /// is not established: before the first bytes, where the kernel defers the accept (tcp(7), TCP_DEFER_ACCEPT), and after
@@ -22,17 +23,41 @@ const ESTABLISHED: u8 = 1;
 ///
 /// A busy kernel delivers later than `send` returns, even on loopback: only what this end knows to be acknowledged has
 /// arrived, and can be missing from the other end's queue because it was read.
-pub(crate) fn is_read(stream: &TcpStream) -> io::Result<bool> {
-    let (here, there) = (stream.local_addr()?, stream.peer_addr()?);
-    Ok(queues(here, there)?.is_some_and(|(_, unacknowledged)| unacknowledged == 0)
-        && queues(there, here)?.is_some_and(|(unread, _)| unread == 0))
+///
+/// # Errors
+/// It is no TCP connection, or what socket(2) and send(2) say.
+pub(crate) fn is_read(stream: &Socket) -> io::Result<bool> {
+    let ends = (stream.local_addr()?.as_socket(), stream.peer_addr()?.as_socket());
+    let (Some(here), Some(there)) = ends else { return Err(io::ErrorKind::Unsupported.into()) };
+    Ok(queues(here, there, ESTABLISHED)?.is_some_and(|(_, unacknowledged)| unacknowledged == 0)
+        && queues(there, here, ESTABLISHED)?.is_some_and(|(unread, _)| unread == 0))
 }
 
-/// What waits in an established connection's receive queue and in its send queue, in bytes.
+/// Connections that wait to be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptQueue {
+    /// How many there are.
+    pub waiting: u32,
+    /// How many there may be (listen(2), backlog).
+    pub backlog: u32,
+}
+
+/// The queue of the socket that listens at an address; `None` if there is none.
+pub fn accept_queue(at: SocketAddr) -> Option<AcceptQueue> {
+    let anybody: SocketAddr = match at {
+        SocketAddr::V4(_) => ([0; 4], 0).into(),
+        SocketAddr::V6(_) => ([0; 16], 0).into(),
+    };
+    let found = queues(at, anybody, LISTEN).expect("the kernel tells of its sockets");
+    found.map(|(waiting, backlog)| AcceptQueue { waiting, backlog })
+}
+
+/// The receive queue and the send queue of a socket in this state: what waits in a connection's, in bytes; of a listener, the
+/// length of its queue and the most that it may be.
 ///
 /// It is asked over netlink (sock_diag(7)): `/proc/net/tcp` tells the same, after the tens of thousands of connections
 /// that other tests have closed.
-fn queues(from: SocketAddr, to: SocketAddr) -> io::Result<Option<(u32, u32)>> {
+fn queues(from: SocketAddr, to: SocketAddr, state: u8) -> io::Result<Option<(u32, u32)>> {
     let protocol = Some(Protocol::from(NETLINK_SOCK_DIAG));
     let mut kernel = Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, protocol)?;
     kernel.send(&question(from, to))?;
@@ -40,7 +65,7 @@ fn queues(from: SocketAddr, to: SocketAddr) -> io::Result<Option<(u32, u32)>> {
     let count = kernel.read(&mut answer)?;
     // struct nlmsghdr (16 bytes), then struct inet_diag_msg: family, state, ..., the ids (48), a timer, the two queues.
     let answer = answer.get(..count).unwrap_or_default();
-    if answer.get(17) != Some(&ESTABLISHED) {
+    if answer.get(17) != Some(&state) {
         return Ok(None);
     }
     let number = |at: usize| Some(u32::from_ne_bytes(answer.get(at..at + 4)?.try_into().ok()?));

@@ -8,6 +8,9 @@ mod client;
 mod hammer;
 mod kernel;
 mod log;
+mod manager;
+mod operator;
+mod place;
 mod processes;
 mod program;
 mod server;
@@ -16,8 +19,13 @@ mod wait;
 pub use cgroup::MemoryCgroup;
 pub use client::{Answer, Connection, Multipart};
 pub use hammer::Hammer;
+pub use kernel::{AcceptQueue, accept_queue};
+pub use manager::Manager;
+pub use operator::{Asking, Told};
+pub use place::Place;
 pub use processes::{
-    children, descriptors, executable, has_terminal, is_alive, signal_to, status_field, threads, title,
+    children, descriptor_kinds, descriptor_limits, descriptors, executable, has_terminal, is_alive, memory,
+    signal_to, status, status_field, threads, title,
 };
 pub use program::{Broken, install_echo, install_script};
 pub use rustix::process::Signal;

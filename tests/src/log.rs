@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::server::Server;
@@ -30,12 +29,6 @@ impl Server {
             text.lines().find(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned)
         })
     }
-}
-
-/// The first address that the master says it listens at.
-pub(crate) fn listening_at(said: &str) -> Option<SocketAddr> {
-    let (_, rest) = said.split_once("listening at http://")?;
-    rest.split_once(' ')?.0.parse().ok()
 }
 
 /// The process ids of all workers that there have ever been.
@@ -76,14 +69,12 @@ mod tests {
     #[test]
     fn readiness_belongs_to_the_latest_worker_in_its_slot() {
         let said = "\
-            [7] [INFO] listening at http://127.0.0.1:80 (pid 7)\n\
             [7] [INFO] worker 0 booting, pid 11, generation 1\n\
             [7] [INFO] worker 1 booting, pid 12, generation 1\n\
             [7] [INFO] worker 0 ready after 1 ms, generation 1\n\
             [7] [INFO] worker 1 booting, pid 13, generation 1\n\
             [8] [INFO] worker 0 booting, pid 14, generation 1\n\
             [7] [INFO] worker 1 ready after 1 ms, generation 1\n";
-        assert_eq!(listening_at(said), Some(([127, 0, 0, 1], 80).into()));
         let workers = Workers { booted: [11, 12, 13, 14].into(), ready: [11, 13].into() };
         assert_eq!(Workers::told_in(said), workers);
     }

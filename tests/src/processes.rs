@@ -33,11 +33,9 @@ pub fn executable(pid: i32) -> PathBuf {
     fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default()
 }
 
-/// The number that a line of `/proc/PID/status` begins with, as that of `VmRSS` in kB.
-pub fn status_field(pid: i32, name: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    value.split_whitespace().next().map(str::to_owned)
+/// The first word of a field of a process's status, as the number of `VmRSS` in kB.
+pub fn status_field(pid: i32, field: &str) -> Option<String> {
+    status(pid, field).into_iter().next()
 }
 
 /// The processes whose standard output or error is this file, whoever their parents are by now.
@@ -58,6 +56,39 @@ pub fn has_terminal() -> bool {
 /// How many descriptors a process has open.
 pub fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// A process's memory in KiB, its part of what it shares with others included (proc_pid_smaps(5), Pss).
+pub fn memory(pid: i32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    number.unwrap_or_else(|| panic!("no memory of {pid} in {rollup:?}"))
+}
+
+/// What a process's descriptors are, without the numbers that tell one socket or pipe from another.
+pub fn descriptor_kinds(pid: i32) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let targets = entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let mut kinds: Vec<String> =
+        targets.map(|target| target.to_string_lossy().replace(|c: char| c.is_ascii_digit(), "")).collect();
+    kinds.sort();
+    kinds
+}
+
+/// How many descriptors a process may have, before it asks for more and at most; what is unlimited is the highest number.
+pub fn descriptor_limits(pid: i32) -> Option<(u64, u64)> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let mut words = line.split_whitespace().map(|word| word.parse().unwrap_or(u64::MAX));
+    Some((words.next()?, words.next()?))
+}
+
+/// The words of a field of a process's status, as the four of `Uid`: real, effective, saved and that for files.
+pub fn status(pid: i32, field: &str) -> Vec<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 /// How many threads a process has.

@@ -15,7 +15,8 @@ use tempfile::TempDir;
 
 use crate::client::{Answer, Connection};
 use crate::hammer::Hammer;
-use crate::log::{Workers, listening_at};
+use crate::log::Workers;
+use crate::place::{Place, places_in};
 use crate::processes::{children, is_alive, signal_to, writers_of};
 use crate::program::{install_echo, program};
 use crate::wait::{until, within};
@@ -40,7 +41,8 @@ pub struct Server {
     process: Child,
     /// The master's process id: another one's after an upgrade.
     master: i32,
-    address: SocketAddr,
+    /// The first place that it has announced; none before it has.
+    place: Option<Place>,
 }
 
 /// A program that has ended.
@@ -120,14 +122,12 @@ impl Setup {
     /// Starts it and waits until it listens.
     pub fn start_slowly(self) -> Server {
         let mut server = self.start_unseen();
-        let output = server.path().join("output");
         let found = until(|| {
-            let address = listening_at(&fs::read_to_string(&output).unwrap_or_default());
-            let ended = server.process.try_wait().is_ok_and(|status| status.is_some());
-            address.map(Some).or(ended.then_some(None))
+            let place = server.places().into_iter().next();
+            place.map(Some).or(server.has_ended().map(|_| None))
         });
-        server.address =
-            found.flatten().unwrap_or_else(|| panic!("it does not listen; it said:\n{}", server.said()));
+        server.place = found.flatten();
+        assert!(server.place.is_some(), "it does not listen; it said:\n{}", server.said());
         server
     }
 
@@ -135,7 +135,7 @@ impl Setup {
     pub fn start_unseen(self) -> Server {
         let (directory, process) = self.launch();
         let master = process.id().cast_signed();
-        Server { directory, process, master, address: ([127, 0, 0, 1], 0).into() }
+        Server { directory, process, master, place: None }
     }
 
     /// Starts it and waits until it ends by itself.
@@ -167,6 +167,8 @@ impl Setup {
             .args(&self.flags)
             .env_remove("WEB_CONCURRENCY")
             .env_remove("GUNICORN_CMD_ARGS")
+            .env_remove("RUNTIME_DIRECTORY")
+            .env_remove("XDG_RUNTIME_DIR")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(directory.path())
             .stdin(handed.next().unwrap_or_else(Stdio::null))
@@ -184,6 +186,11 @@ impl Server {
         Setup::new(program("examples/echo"), config)
     }
 
+    /// Another example, which takes the server's flags, with this configuration.
+    pub fn example(name: &str, config: &str) -> Setup {
+        Setup::new(program(&format!("examples/{name}")), config)
+    }
+
     /// The fault bench as `./echo` in the server's directory, where another program can take its place.
     pub fn installed_echo(config: &str) -> Setup {
         Setup::new("./echo".into(), config).prepared(|directory| install_echo(&directory.join("echo")))
@@ -199,9 +206,22 @@ impl Server {
         Setup::new(program("devsim-master"), config)
     }
 
-    /// Where it listens.
+    /// Its port: the first place where it listens has to be one.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        match self.place() {
+            Place::Tcp(address) => *address,
+            Place::Unix(path) => panic!("it listens at {} first", path.display()),
+        }
+    }
+
+    /// The first place where it listens.
+    pub fn place(&self) -> &Place {
+        self.place.as_ref().expect("it was started to be seen")
+    }
+
+    /// All places where it says that it listens by now.
+    pub fn places(&self) -> Vec<Place> {
+        places_in(&self.said())
     }
 
     /// The master's process id.
@@ -271,13 +291,13 @@ impl Server {
 
     /// A new connection.
     pub fn connect(&self) -> Connection {
-        Connection::open(self.address)
+        Connection::open(self.place())
             .unwrap_or_else(|error| panic!("cannot connect: {error}\n{}", self.said()))
     }
 
     /// Asks for a path on a connection of its own.
     pub fn try_get(&self, path: &str) -> io::Result<Answer> {
-        Connection::open(self.address)?.get(path, "Connection: close\r\n")
+        Connection::open(self.place())?.get(path, "Connection: close\r\n")
     }
 
     /// Asks for a path, which must be answered.
@@ -340,7 +360,7 @@ impl Server {
 
     /// Clients of both kinds that never rest.
     pub fn hammer(&self) -> Hammer {
-        Hammer::start(self.address, "/api/health")
+        Hammer::start(self.place(), "/api/health")
     }
 
     /// Writes another configuration.
@@ -386,10 +406,14 @@ impl Server {
         self.wait_for(&format!("the end of pid {pid}"), |_| (!is_alive(pid)).then_some(()));
     }
 
+    /// Whether the program that was started has ended: its exit code, or that a signal has ended it.
+    pub fn has_ended(&mut self) -> Option<Option<i32>> {
+        self.process.try_wait().ok().flatten().map(|status| status.code())
+    }
+
     /// Waits until the program that was started has ended; its exit code.
     pub fn wait_for_end(&mut self) -> Option<i32> {
-        let status = until(|| self.process.try_wait().ok().flatten());
-        status.unwrap_or_else(|| panic!("it does not end; it said:\n{}", self.said())).code()
+        until(|| self.has_ended()).unwrap_or_else(|| panic!("it does not end; it said:\n{}", self.said()))
     }
 }
 

@@ -59,9 +59,7 @@ fn it_says_where_it_serves_and_what_to_try() {
 #[test]
 fn two_addresses_are_served_by_the_same_workers() {
     let server = Server::echo("[server]\nworkers = 1\n").flags(["-b", "[::1]:0"]).start();
-    let said = server.said();
-    let second = said.split("listening at http://").nth(2).and_then(|rest| rest.split(' ').next());
-    let second = second.and_then(|address| address.parse().ok()).expect("a second address is announced");
+    let second = server.places().pop().expect("a second address is announced");
     let mut connection = kit::Connection::open(second).expect("it listens there");
     let there = connection.get("/there", "").expect("an answer").json()["pid"].clone();
     assert_eq!(server.get("/here").json()["pid"], there);

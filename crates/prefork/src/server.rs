@@ -14,7 +14,7 @@ use crate::http::TakeLine;
 use crate::listener::{Activation, BindError, Listener, ListenerId, inherit, open_all};
 use crate::master::{
     Beginning, Estate, Master, NotifyVariables, Pidfile, PidfileError, Predecessor, Program, Setup,
-    SetupError, hold_all_signals, readiness_descriptor, second,
+    SetupError, block_signals, readiness_descriptor, second,
 };
 use crate::settings::{DirectoryError, Settings};
 use crate::sys::{thread_count, title};
@@ -217,6 +217,8 @@ impl<A: App> Ready<A> {
         if let Some(count @ 2..) = thread_count() {
             return Err(Error::Threads(count));
         }
+        // Before anything is there that a signal's default action would leave behind.
+        block_signals().map_err(SetupError::at("block its signals"))?;
         let program = Program::of_this_process();
         title::take_over();
         title::show(&self.settings.identity.proc_name, "master");
@@ -230,15 +232,14 @@ impl<A: App> Ready<A> {
     fn begin(self, program: Program) -> Result<Master<A>, Error> {
         let settings = &self.settings;
         settings.process.enter()?;
-        hold_all_signals();
+        let activation = Activation::of_this_process()?;
+        let activated = !activation.is_empty();
         let mut predecessor = Predecessor::of_this_process();
         let pidfile = match &settings.process.pidfile {
             Some(path) if predecessor.is_some() => Some(Pidfile::take(&second(path), &settings.identity)?),
             Some(path) => Some(Pidfile::take(path, &settings.identity)?),
             None => None,
         };
-        let activation = Activation::of_this_process();
-        let activated = !activation.is_empty();
         let (sockets, identity) = (&settings.sockets, &settings.identity);
         let opened = match &mut predecessor {
             Some(predecessor) => inherit(std::mem::take(&mut predecessor.listeners), sockets, identity),
@@ -250,7 +251,9 @@ impl<A: App> Ready<A> {
         let (mut listeners, wanted) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                pidfile.into_iter().for_each(Pidfile::remove); // it names nobody who serves
+                if let Some(pidfile) = pidfile {
+                    pidfile.remove();
+                }
                 return Err(error.into());
             }
         };
@@ -274,7 +277,7 @@ impl<A: App> Ready<A> {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!("{error}");
-                return Err(Error::Estate(estate.refuse(&program)));
+                return Err(Error::Estate(estate.refuse(&program, &error.to_string())));
             }
         };
         let (setup, beginning) = self.beginning(program, listeners, wanted, activated);
@@ -291,7 +294,7 @@ impl<A: App> Ready<A> {
         for listener in &listeners {
             tracing::info!("listening at {} (pid {})", listener.place(), std::process::id());
         }
-        let ready = readiness_descriptor(&format!("{}READY_FD", self.prefix));
+        let ready = readiness_descriptor(self.prefix);
         let setup = Setup::new(Revision::new(self.settings, self.app).shown_as(self.shown), wanted);
         let beginning = Beginning {
             version: self.version,

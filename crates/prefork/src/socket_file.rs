@@ -73,6 +73,20 @@ impl SocketFile {
         &self.path
     }
 
+    /// Whether it is there still, at this path.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        std::path::absolute(path).is_ok_and(|path| path == self.path)
+            && identity(&self.path).is_ok_and(|found| found == self.identity)
+    }
+
+    /// Gives it another look.
+    ///
+    /// # Errors
+    /// The kernel does not let us.
+    pub(crate) fn dress(&self, look: Look) -> Result<(), SocketFileError> {
+        dress(&self.path, look, |step| failed_to(&self.path, step))
+    }
+
     /// Removes the file, unless another one has its name by now: whoever took the path over, as a second server after this one
     /// seemed dead, keeps it. To be called while the socket is open, as its inode is no other file's until then.
     pub(crate) fn remove(&self) {

@@ -48,12 +48,12 @@ pub(crate) enum Event {
     Scale(u16),
     /// The hooks that [`super::Action::AwaitHooks`] asked for have ended.
     HooksEnded,
-    /// This is the second master, and the one before it has gone.
-    PredecessorGone,
     /// The second master has a worker that serves.
     SuccessorServes,
     /// The second master has ended; an errno if it could not be forked.
     SuccessorEnded(Result<ExitStatus, i32>),
+    /// The master that started this one has gone.
+    PredecessorGone,
     /// The new program has looked at its configuration and at this one's state.
     ProgramChecked {
         /// How it ended.

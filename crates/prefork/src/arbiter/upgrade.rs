@@ -112,6 +112,7 @@ impl Arbiter {
             Upgrade::GoingBack(_, Candidate { generation, policy }) => {
                 (self.generation, self.policy) = (generation, policy);
                 out.push(Action::Report(Report::NoWayBack(errno)));
+                out.push(Action::Promote(generation));
             }
             other => self.upgrade = other,
         }
@@ -172,9 +173,9 @@ impl Arbiter {
         }
     }
 
-    /// Whether a second master runs on the same sockets.
-    pub(crate) fn has_successor(&self) -> bool {
-        matches!(self.upgrade, Upgrade::Successor { .. })
+    /// Whether two masters run on the same sockets.
+    pub(crate) fn is_one_of_two(&self) -> bool {
+        matches!(self.upgrade, Upgrade::Successor { .. } | Upgrade::Beside)
     }
 
     /// The first worker has proved itself: if it was a new program's, that one stays.

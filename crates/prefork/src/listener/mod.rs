@@ -92,6 +92,12 @@ pub enum BindError {
         /// What it is instead.
         why: String,
     },
+    /// How many sockets were handed over cannot be told.
+    #[error(
+        "LISTEN_FDS={0:?} is no number of sockets from 0 to {MOST_LISTENERS}: whoever starts the server has to hand over no more, \
+         or to leave LISTEN_PID unset"
+    )]
+    HandedCount(String),
     /// There are too many addresses.
     #[error("server.bind: {0} addresses are too many; give {MOST_LISTENERS} at most")]
     TooMany(usize),
@@ -126,7 +132,7 @@ pub(crate) fn open_all(
 /// What the settings want, in their order, and those of it that were not there and are open now.
 ///
 /// # Errors
-/// The first address that cannot be had; nothing is open then that was not before.
+/// The first address that cannot be had; nothing is open then that was not before, and no file is left.
 pub(crate) fn open_missing<'a>(
     sockets: &Sockets,
     identity: &Identity,
@@ -135,19 +141,34 @@ pub(crate) fn open_missing<'a>(
     if sockets.bind.len() > MOST_LISTENERS {
         return Err(BindError::TooMany(sockets.bind.len()));
     }
-    let (mut wanted, mut fresh) = (Vec::new(), Vec::<Listener>::new());
-    for address in &sockets.bind {
+    let (mut wanted, mut fresh) = (Vec::new(), Vec::new());
+    for address in distinct(&sockets.bind) {
         let there = present.clone().find(|(there, id)| *there == address && !wanted.contains(id));
         if let Some((_, id)) = there {
             wanted.push(id);
-        } else {
-            let bound = bind(address, sockets, identity);
-            let listener = bound.inspect_err(|_| fresh.iter_mut().for_each(Listener::remove_file))?;
-            wanted.push(listener.id);
-            fresh.push(listener);
+            continue;
+        }
+        match bind(address, sockets, identity) {
+            Ok(listener) => {
+                wanted.push(listener.id);
+                fresh.push(listener);
+            }
+            Err(error) => {
+                fresh.iter_mut().for_each(Listener::remove_file);
+                return Err(error);
+            }
         }
     }
     Ok((wanted, fresh))
+}
+
+/// The addresses, each once; port 0 is another one each time.
+fn distinct(addresses: &[Address]) -> impl Iterator<Item = &Address> {
+    let is_new = move |(index, address): &(usize, &Address)| {
+        matches!(address, Address::Tcp { port: 0, .. })
+            || !addresses.iter().take(*index).any(|a| a == *address)
+    };
+    addresses.iter().enumerate().filter(is_new).map(|(_, address)| address)
 }
 
 /// What a master before this one has left, and what the settings want beyond it; also which of all that they want. Of what

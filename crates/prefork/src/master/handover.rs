@@ -95,6 +95,7 @@ impl<A: App> Master<A> {
         if !self.arbiter.hands_over() {
             return; // the server is stopping
         }
+        self.clear_the_desk(sys::now());
         let Err(error) = match &self.old {
             Some(old) => self.go_back(old),
             None => self.go_forward(),
@@ -139,9 +140,10 @@ impl<A: App> Master<A> {
 }
 
 impl Estate {
-    /// Leaves it to the program that it came from, as if it had never been handed over; gives what went wrong. Nothing of it
-    /// may have been taken before.
-    pub(crate) fn refuse(mut self, program: &Program) -> io::Error {
+    /// Leaves it to the program that it came from, as if it had never been handed over, to be told `why`; gives what went
+    /// wrong. Nothing of it may have been taken before.
+    pub(crate) fn refuse(mut self, program: &Program, why: &str) -> io::Error {
+        self.record.note_problems(why);
         self.arbiter.refuse_to_take_over();
         let refused = self.take_way_back().and_then(|Old { program: old, settings }| {
             come_back(program, &old, &settings, &serde_json::to_vec(&self)?, &[])

@@ -170,7 +170,9 @@ impl HookRunner {
         let mut busy: Vec<Subject> = self.running.iter().map(|running| running.subject).collect();
         let index = self.waiting.iter().position(|waiting| {
             let free = !busy.contains(&waiting.subject);
-            busy.push(waiting.subject);
+            if free {
+                busy.push(waiting.subject);
+            }
             free
         });
         self.waiting.remove(index?)
@@ -308,6 +310,8 @@ impl<A: App> Master<A> {
             let entered = worker::enter_as_command(&identity.unwrap_or_default(), me);
             let failed: &dyn fmt::Display = &match entered {
                 Ok(()) => {
+                    // Better a command that has too much than none.
+                    let _ = sys::descriptors::close_all_on_exec();
                     let mut command = to_process(command);
                     command.env(format!("{prefix}HOOK"), hook.name());
                     command.env(format!("{prefix}MASTER_PID"), me.to_string());

@@ -44,7 +44,7 @@ use doors::Door;
 use estate::{Old, Taken};
 use handover::Checker;
 use hooks::{Hook, HookRunner, Subject};
-use notify::Notify;
+use notify::{Notify, Part};
 use oom::OomKills;
 use record::Record;
 use successor::Successor;
@@ -55,7 +55,7 @@ pub(crate) use notify::{NotifyVariables, readiness_descriptor};
 pub use pidfile::PidfileError;
 pub(crate) use pidfile::{Pidfile, second};
 pub(crate) use successor::{Predecessor, Program};
-pub(crate) use wait::{hold_all_signals, hold_signals};
+pub(crate) use wait::{block_signals, hold_signals};
 
 /// What a generation of workers is started with.
 pub(crate) struct Setup<A> {
@@ -208,7 +208,7 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    fn at<E: Into<std::io::Error>>(step: &'static str) -> impl FnOnce(E) -> Self {
+    pub(crate) fn at<E: Into<std::io::Error>>(step: &'static str) -> impl FnOnce(E) -> Self {
         move |error| Self { step, error: error.into() }
     }
 }
@@ -287,6 +287,7 @@ impl<A: App> Master<A> {
         let Beginning { reload, when_serving, logs, hooks, prefix, program, listeners, .. } = beginning;
         let Beginning { version, activated, pidfile, predecessor, notify, watched, ready, .. } = beginning;
         let pid = Pid(std::process::id().cast_signed());
+        let part = if predecessor.is_some() { Part::Second } else { Part::Main };
         Ok(Self {
             pid,
             started: now,
@@ -320,7 +321,7 @@ impl<A: App> Master<A> {
             old: None,
             hooks,
             runner: HookRunner::default(),
-            notify: Notify::new(notify, ready, pid, now),
+            notify: Notify::new(notify, ready, part, pid, now),
             desk: Desk::default(),
             watched,
             watcher: Watcher::default(),

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::settings::Identity;
@@ -36,6 +36,9 @@ pub enum PidfileError {
         /// The number in it.
         pid: Option<i32>,
     },
+    /// It is a symbolic link, or no file to write to.
+    #[error("server.pidfile: {} is a symbolic link or no plain file; remove it, or give another path", .0.display())]
+    NotAFile(PathBuf),
     /// The file cannot be opened, locked or written.
     #[error("server.pidfile: cannot {step} {path}: {error}", path = .path.display())]
     Io {
@@ -60,7 +63,15 @@ impl Pidfile {
             move |error: io::Error| PidfileError::Io { step, path, error }
         };
         let mut file = loop {
-            let file = open(&path).map_err(failed("open"))?;
+            let file = match open(&path) {
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
+                    return Err(PidfileError::NotAFile(path));
+                }
+                opened => opened.map_err(failed("open"))?,
+            };
+            if !file.metadata().map_err(failed("look at"))?.is_file() {
+                return Err(PidfileError::NotAFile(path));
+            }
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => return Err(PidfileError::Held { pid: number_in(&file), path }),
@@ -124,12 +135,15 @@ pub(crate) fn second(path: &Path) -> PathBuf {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    // Not truncated: the number in it is somebody's until the lock says otherwise.
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path)
+    // No link is followed: whoever may write to its directory, as a worker's user may, could have root write to any file, and
+    // give it away. Not truncated: the number in it is somebody's until the lock says otherwise.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o644).custom_flags(flags).open(path)
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::metadata(path)) {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
         (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
         _ => false,
     }

@@ -56,7 +56,7 @@ impl<A: App> Master<A> {
     pub(super) fn tell_status(&mut self) {
         if self.notify.is_heard() {
             let status = self.status_line();
-            self.notify.status(status);
+            self.notify.status(&status);
         }
     }
 
@@ -76,7 +76,7 @@ impl<A: App> Master<A> {
         if let Some(LastReload { generation, failure: Some(why), .. }) = &self.record.last_reload {
             line.push_str(&format!("; the last reload, to generation {generation}, was refused: {why}"));
         }
-        line.replace('\n', " ")
+        line
     }
 
     fn run_hooks_of(&mut self, report: &Report) {

@@ -206,7 +206,9 @@ impl<A: App> Master<A> {
             return;
         }
         tracing::info!("the master before this one has gone; this one is the server now");
+        self.open_the_desk();
         self.events.push_back(Event::PredecessorGone);
+        self.notify.succeed();
         let Some(path) = self.settings().and_then(|settings| settings.process.pidfile.clone()) else {
             return;
         };

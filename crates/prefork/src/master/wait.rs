@@ -30,15 +30,24 @@ const TAKEN: [Signal; 10] = [
     Signal::SIGWINCH,
 ];
 
-/// Blocks the master's signals, and no others that a parent may have blocked, and opens a descriptor to read them from
-/// (signalfd(2)): no handler runs, so nothing is ever interrupted in the middle.
+/// Blocks the master's signals, and no others that a parent may have blocked: what comes from here on waits until
+/// [`take_signals`] opens where it is read.
+///
+/// # Errors
+/// What sigprocmask(2) and sigaction(2) say.
+pub(crate) fn block_signals() -> Result<(), Errno> {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals()), None)?;
+    TAKEN.into_iter().try_for_each(sys::signals::restore)
+}
+
+/// Opens a descriptor to read the master's signals from (signalfd(2)): no handler runs, so nothing is ever interrupted in the
+/// middle.
 pub(super) fn take_signals() -> Result<SignalFd, Errno> {
-    let signals: SigSet = TAKEN.into_iter().collect();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals), None)?;
-    for signal in TAKEN {
-        sys::signals::restore(signal)?;
-    }
-    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+    SignalFd::with_flags(&signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+fn signals() -> SigSet {
+    TAKEN.into_iter().collect()
 }
 
 /// Blocks the signals that would end or stop a process which does not know them, and mean neither to the master: they wait
@@ -47,13 +56,6 @@ pub(crate) fn hold_signals() {
     let held = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTTIN, Signal::SIGTTOU];
     let held: SigSet = held.into_iter().collect();
     let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&held), None); // it fails for no such set (sigprocmask(2))
-}
-
-/// Blocks all that the master reads, also those that end it: what is made from here on, such as a pidfile, must not stay
-/// behind.
-pub(crate) fn hold_all_signals() {
-    let held: SigSet = TAKEN.into_iter().collect();
-    let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&held), None); // as above
 }
 
 impl<A: App> Master<A> {
@@ -152,7 +154,7 @@ impl<A: App> Master<A> {
             Signal::SIGTTIN => arbiter::Signal::Ttin,
             Signal::SIGTTOU => arbiter::Signal::Ttou,
             Signal::SIGUSR2 => arbiter::Signal::Usr2,
-            Signal::SIGWINCH if self.arbiter.has_successor() || !has_terminal() => arbiter::Signal::Winch,
+            Signal::SIGWINCH if self.arbiter.is_one_of_two() || !has_terminal() => arbiter::Signal::Winch,
             Signal::SIGWINCH => return, // a terminal sends it whenever its window changes
             Signal::SIGUSR1 => {
                 self.reopen_logs();

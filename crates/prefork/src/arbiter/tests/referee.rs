@@ -78,6 +78,7 @@ impl World {
                 self.reloading = false
             }
             Report::CrashLoop { delay, .. } => self.crash_loop = Some(self.now + delay),
+            Report::NoWayBack(_) => self.no_way_back = true,
             Report::CrashLoopOver => self.crash_loop = None,
             Report::CrashLoopEnds { .. } => self.gave_up = true,
             Report::StartFailed(_) if self.ever_ready || !self.fault_before_ready => {
