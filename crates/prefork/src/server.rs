@@ -5,6 +5,7 @@ use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 
 use ::settings::Described;
+use nix::sys::resource::{Resource, getrlimit};
 
 use crate::app::{App, BoxError};
 use crate::arbiter::EXIT_STOPPED;
@@ -211,6 +212,11 @@ impl<A: App> Ready<A> {
         title::take_over();
         title::show(&self.settings.identity.proc_name, "master");
         self.settings.process.enter()?;
+        if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE)
+            && let Some(shortage) = self.settings.shortage_of_descriptors(most)
+        {
+            tracing::warn!("{shortage}");
+        }
         let master = match Estate::of_this_process().map_err(Error::Estate)? {
             Some((estate, _)) => self.take_over(program, estate)?,
             None => self.begin(program)?,

@@ -5,6 +5,7 @@
 mod access;
 mod address;
 mod control;
+mod descriptors;
 mod hooks;
 mod identity;
 mod pool_size;
