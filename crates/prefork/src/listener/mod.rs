@@ -6,6 +6,7 @@ mod tcp;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::{SocketFlags, acceptfrom_with};
@@ -141,7 +142,7 @@ pub(crate) fn open_missing(
     }
     let (mut wanted, mut fresh) = (Vec::new(), Vec::new());
     for address in distinct(&sockets.bind) {
-        let there = present.iter().find(|there| there.address == *address && !wanted.contains(&there.id));
+        let there = present.iter().find(|there| there.is_at(address) && !wanted.contains(&there.id));
         if let Some(there) = there {
             wanted.push(there.id);
             continue;
@@ -241,10 +242,14 @@ fn place_of(socket: &Socket) -> io::Result<Place> {
 
 fn unix_name(address: &SockAddr) -> String {
     match (address.as_pathname(), address.as_abstract_namespace()) {
-        (Some(path), _) => std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string(),
+        (Some(path), _) => absolute(path),
         (None, Some(name)) => format!("@{}", String::from_utf8_lossy(name)),
         (None, None) => String::new(),
     }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string()
 }
 
 impl Listener {
@@ -267,6 +272,20 @@ impl Listener {
 
     pub(crate) fn id(&self) -> ListenerId {
         self.id
+    }
+
+    /// Whether it listens at an address. A relative path means another one in another working directory, and the same one in a
+    /// directory that was only renamed.
+    fn is_at(&self, address: &Address) -> bool {
+        let is_there = |path: &Path| {
+            self.place == Place::Unix(absolute(path))
+                || self.file.as_ref().is_none_or(|file| file.is_at(path))
+        };
+        self.address == *address
+            && match address {
+                Address::Unix(path) => is_there(path),
+                Address::Tcp { .. } | Address::Descriptor(_) => true,
+            }
     }
 
     /// Whether somebody else keeps it.

@@ -28,8 +28,10 @@ impl<A: App> Master<A> {
         if self.activated {
             return Ok(self.listeners.iter().map(Listener::id).collect());
         }
-        let (wanted, fresh) = open_missing(&settings.sockets, &settings.identity, &self.listeners)
-            .map_err(|error| error.to_string())?;
+        let (sockets, identity) = (&settings.sockets, &settings.identity);
+        let opened = settings.process.visit(|| open_missing(sockets, identity, &self.listeners));
+        let (wanted, fresh) =
+            opened.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         for listener in &fresh {
             tracing::info!("listening at {} (pid {})", listener.place(), self.pid);
         }

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use nix::sys::stat::{Mode, umask};
+use rustix::fs::{Mode as FileMode, OFlags, open};
+use rustix::process::fchdir;
 use settings::{Octal, start_directory};
 
 use crate::arbiter::UpgradeWay;
@@ -49,6 +51,23 @@ impl Process {
             umask(Mode::from_bits_truncate(mask.bits()));
         }
         Ok(())
+    }
+
+    /// Does something in the directory that is wanted, and comes back: what is only tried must not move the process.
+    ///
+    /// # Errors
+    /// The directory is not there, or not accessible.
+    pub(crate) fn visit<T>(&self, act: impl FnOnce() -> T) -> Result<T, DirectoryError> {
+        let Some(chdir) = &self.chdir else { return Ok(act()) };
+        let path = start_directory().join(chdir);
+        let failed = |error| DirectoryError { path: path.clone(), error };
+        // Held open, as it may have no name any more.
+        let here = open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, FileMode::empty());
+        let here = here.map_err(|errno| failed(errno.into()))?;
+        std::env::set_current_dir(&path).map_err(failed)?;
+        let done = act();
+        fchdir(&here).map_err(|errno| failed(errno.into()))?;
+        Ok(done)
     }
 
     /// The way that an upgrade goes. A second master would end with process 1, and the container with it.
