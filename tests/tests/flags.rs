@@ -46,7 +46,9 @@ fn every_flag_sets_its_key_also_in_the_variable_and_the_command_line_wins() {
         let setup = || Server::echo(ONE).without_bind();
         let by_flag = words.iter().fold(setup(), |setup, word| setup.flags([word]));
         let by_variable = setup().variable("GUNICORN_CMD_ARGS", &words.join(" "));
-        for (ended, origin) in [(shown(by_flag), "flag --"), (shown(by_variable), "GUNICORN_CMD_ARGS")] {
+        for (ended, origin) in
+            [(shown(by_flag), "flag --"), (shown(by_variable), "environment GUNICORN_CMD_ARGS --")]
+        {
             let (value, from) = value(&ended.said, key);
             assert_eq!(value, expected, "{words:?}\n{}", ended.said);
             assert!(from.starts_with(origin), "{words:?}: {from}");
