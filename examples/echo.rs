@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `x-echo-sleep: S` | awaits for S seconds |
 //! | `x-echo-block: S` | blocks the thread for S seconds |
+//! | `x-echo-spin: S` | keeps the processor busy for S seconds |
 //! | `x-echo-exit: N` | exits with status N |
 //! | `x-echo-abort: 1` | aborts |
 //! | `x-echo-panic: 1` | panics |
@@ -15,14 +16,16 @@
 //! | `x-echo-size: N` | answers with N bytes |
 //! | `x-echo-eat: MB` | keeps so much memory |
 //!
-//! `ECHO_BOOT=fail` in the environment makes workers fail to boot, `ECHO_BOOT=slow=S` makes them take S seconds.
-//! `ECHO_PREPARE=fail`, `panic` or `slow=S` does the same to the preparation that comes before them.
+//! `ECHO_BOOT=fail` in the environment makes workers fail to boot, `ECHO_BOOT=slow=S` makes them take S seconds, and
+//! `ECHO_BOOT=fail-if=PATH` makes them fail while there is a file of that name.
+//! `ECHO_PREPARE=fail`, `panic`, `slow=S` or `fail-if=PATH` does the same to the preparation that comes before them.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::process::{ExitCode, Termination};
 use std::sync::Mutex;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -63,9 +66,15 @@ fn told_by(variable: &str) -> Result<Option<Duration>, BoxError> {
     match std::env::var(variable).ok().as_deref() {
         Some("fail") => Err(format!("{variable}=fail: told to fail").into()),
         Some("panic") => panic!("{variable}=panic: told to panic"),
-        Some(told) => match told.strip_prefix("slow=") {
-            Some(seconds) => Ok(Some(Duration::try_from_secs_f64(seconds.parse()?)?)),
-            None => Err(format!("{variable}={told} is neither fail, panic nor slow=SECONDS").into()),
+        Some(told) => match told.split_once('=') {
+            Some(("slow", seconds)) => Ok(Some(Duration::try_from_secs_f64(seconds.parse()?)?)),
+            Some(("fail-if", path)) if Path::new(path).exists() => {
+                Err(format!("{variable}={told}: it is there").into())
+            }
+            Some(("fail-if", _)) => Ok(None),
+            _ => {
+                Err(format!("{variable}={told} is neither fail, panic, slow=SECONDS nor fail-if=PATH").into())
+            }
         },
         None => Ok(None),
     }
@@ -91,7 +100,13 @@ fn number<T: std::str::FromStr>(head: &Parts, name: &str) -> Option<T> {
 
 async fn answer(request: Request<Body>) -> Response<Answer> {
     let (head, body) = request.into_parts();
-    misbehave(&head).await;
+    if let Some(megabytes) = number(&head, "x-echo-eat") {
+        eat(megabytes);
+    }
+    if let Some(span) = seconds(&head, "x-echo-sleep") {
+        tokio::time::sleep(span).await;
+    }
+    misbehave(&head);
     let mut response = if head.uri.path() == "/api/health" && head.method == "GET" {
         json_answer(json!({"status": "healthy", "service": "device-simulator", "version": "1.0.0"}))
     } else if let Some(size) = number(&head, "x-echo-size") {
@@ -106,17 +121,21 @@ async fn answer(request: Request<Body>) -> Response<Answer> {
     response
 }
 
-async fn misbehave(head: &Parts) {
+fn eat(megabytes: usize) {
     static EATEN: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
-    if let Some(megabytes) = number::<usize>(head, "x-echo-eat") {
-        let meal = vec![1; megabytes.saturating_mul(1 << 20)];
-        EATEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(meal);
-    }
-    if let Some(span) = seconds(head, "x-echo-sleep") {
-        tokio::time::sleep(span).await;
-    }
+    let meal = vec![1; megabytes.saturating_mul(1 << 20)];
+    EATEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(meal);
+}
+
+fn misbehave(head: &Parts) {
     if let Some(span) = seconds(head, "x-echo-block") {
         std::thread::sleep(span);
+    }
+    if let Some(span) = seconds(head, "x-echo-spin") {
+        let begun = Instant::now();
+        while begun.elapsed() < span {
+            std::hint::spin_loop();
+        }
     }
     if let Some(status) = number(head, "x-echo-exit") {
         std::process::exit(status);
@@ -223,6 +242,7 @@ impl Configuration for Bench {
 }
 
 fn main() -> ExitCode {
+    prefork::hold_signals();
     let about = "The fault bench: tells what reached it, and misbehaves when asked to";
     let mut started = match Program::new("echo", about, "1.0.0", "DEVSIM_").start::<Bench>() {
         Ok(started) => started,
@@ -250,6 +270,7 @@ fn main() -> ExitCode {
     let (reloaded, access, reopened) = (log.clone(), log.clone(), log);
     let shown = describe(&started.configuration.sections(), &started.report);
     let source = started.source;
+    let file = source.file().map(Path::to_owned);
     let reload = move || {
         let (mut bench, report) = Bench::load(&source).map_err(|problems| problems.to_string())?;
         let shown = describe(&bench.sections(), &report);
@@ -267,6 +288,7 @@ fn main() -> ExitCode {
         .app(Echo)
         .environment_prefix("DEVSIM_")
         .shown_as(shown)
+        .watching(file)
         .on_reload(reload)
         .on_reopen(move || reopened.reopen())
         .access_log(move || access.access_log())

@@ -8,8 +8,11 @@ mod client;
 mod hammer;
 mod kernel;
 mod log;
+mod manager;
+mod operator;
 mod place;
 mod processes;
+mod program;
 mod server;
 mod wait;
 
@@ -17,10 +20,14 @@ pub use cgroup::MemoryCgroup;
 pub use client::{Answer, Connection, Multipart};
 pub use hammer::Hammer;
 pub use kernel::{AcceptQueue, accept_queue};
+pub use manager::Manager;
+pub use operator::{Asking, Told};
 pub use place::Place;
 pub use processes::{
-    children, descriptor_kinds, descriptor_limits, descriptors, is_alive, status, threads, title,
+    children, descriptor_kinds, descriptor_limits, descriptors, executable, has_terminal, is_alive, memory,
+    signal_to, status, status_field, threads, title,
 };
+pub use program::{Broken, install_echo, install_script};
 pub use rustix::process::Signal;
 pub use server::{Ended, Server, Setup};
 pub use wait::{PATIENCE, skipped, until, within};

@@ -41,19 +41,20 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Reads the master's lines: they name a worker's process id when it boots, and only its slot, in which others lived
-    /// before it, when it is ready.
+    /// Reads the lines of masters: they name a worker's process id when it boots, and only its slot, in which others lived
+    /// before it, when it is ready. What stands before them tells one master from another.
     pub(crate) fn told_in(said: &str) -> Self {
         let mut tenants = BTreeMap::new();
         let mut workers = Self::default();
-        for (_, told) in said.lines().filter_map(|line| line.split_once("[INFO] worker ")) {
+        for (before, told) in said.lines().filter_map(|line| line.split_once("[INFO] worker ")) {
+            let master = before.trim_end().rsplit(' ').next();
             match told.split([' ', ',']).filter(|word| !word.is_empty()).collect::<Vec<_>>()[..] {
                 [slot, "booting", "pid", pid, ..] => {
                     let pid = pid.parse().unwrap_or_default();
-                    tenants.insert(slot, pid);
+                    tenants.insert((master, slot), pid);
                     workers.booted.insert(pid);
                 }
-                [slot, "ready", ..] => workers.ready.extend(tenants.get(slot)),
+                [slot, "ready", ..] => workers.ready.extend(tenants.get(&(master, slot))),
                 _ => {}
             }
         }
@@ -72,8 +73,9 @@ mod tests {
             [7] [INFO] worker 1 booting, pid 12, generation 1\n\
             [7] [INFO] worker 0 ready after 1 ms, generation 1\n\
             [7] [INFO] worker 1 booting, pid 13, generation 1\n\
+            [8] [INFO] worker 0 booting, pid 14, generation 1\n\
             [7] [INFO] worker 1 ready after 1 ms, generation 1\n";
-        let workers = Workers { booted: [11, 12, 13].into(), ready: [11, 13].into() };
+        let workers = Workers { booted: [11, 12, 13, 14].into(), ready: [11, 13].into() };
         assert_eq!(Workers::told_in(said), workers);
     }
 }

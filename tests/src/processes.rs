@@ -1,6 +1,9 @@
-//! What `/proc` tells of processes (proc(5)).
+//! What `/proc` tells of processes (proc(5)), and signals to them.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The living children of a process; those that are dead and not yet reaped are left out.
 pub fn children(pid: i32) -> Vec<i32> {
@@ -18,9 +21,49 @@ pub fn is_alive(pid: i32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
+/// Sends a process a signal; one that has ended takes it without a word.
+pub fn signal_to(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// The program that a process runs, as its file is named by now; one that was replaced ends with ` (deleted)`.
+pub fn executable(pid: i32) -> PathBuf {
+    fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default()
+}
+
+/// The first word of a field of a process's status, as the number of `VmRSS` in kB.
+pub fn status_field(pid: i32, field: &str) -> Option<String> {
+    status(pid, field).into_iter().next()
+}
+
+/// The processes whose standard output or error is this file, whoever their parents are by now.
+pub(crate) fn writers_of(file: &Path) -> Vec<i32> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let writes = |pid: &i32| {
+        [1, 2].iter().any(|fd| fs::read_link(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|it| it == file))
+    };
+    pids.filter(writes).collect()
+}
+
+/// Whether this process has a controlling terminal, as then have the servers that it starts (tty(4)).
+pub fn has_terminal() -> bool {
+    fs::File::open("/dev/tty").is_ok()
+}
+
 /// How many descriptors a process has open.
 pub fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// A process's memory in KiB, its part of what it shares with others included (proc_pid_smaps(5), Pss).
+pub fn memory(pid: i32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    number.unwrap_or_else(|| panic!("no memory of {pid} in {rollup:?}"))
 }
 
 /// What a process's descriptors are, without the numbers that tell one socket or pipe from another.

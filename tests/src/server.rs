@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,7 +17,8 @@ use crate::client::{Answer, Connection};
 use crate::hammer::Hammer;
 use crate::log::Workers;
 use crate::place::{Place, places_in};
-use crate::processes::{children, is_alive};
+use crate::processes::{children, is_alive, signal_to, writers_of};
+use crate::program::{install_echo, program};
 use crate::wait::{until, within};
 
 /// How a server is to be started.
@@ -28,13 +29,16 @@ pub struct Setup {
     variables: Vec<(String, String)>,
     before: Vec<String>,
     handed: Vec<OwnedFd>,
+    prepare: Vec<Box<dyn Fn(&Path)>>,
 }
 
 /// A server in a directory of its own, which ends with it.
 pub struct Server {
     directory: TempDir,
     process: Child,
-    /// The first that it has announced; none before it has.
+    /// The master's process id: another one's after an upgrade.
+    master: i32,
+    /// The first place that it has announced; none before it has.
     place: Option<Place>,
 }
 
@@ -50,14 +54,9 @@ pub struct Ended {
 impl Setup {
     fn new(program: PathBuf, config: &str) -> Self {
         let flags = vec!["-b".into(), "127.0.0.1:0".into()];
-        Self {
-            program,
-            config: config.into(),
-            flags,
-            variables: Vec::new(),
-            before: Vec::new(),
-            handed: Vec::new(),
-        }
+        let config = config.into();
+        let (variables, before) = (Vec::new(), Vec::new());
+        Self { program, config, flags, variables, before, handed: Vec::new(), prepare: Vec::new() }
     }
 
     /// More flags.
@@ -101,6 +100,13 @@ impl Setup {
         self.under(shell)
     }
 
+    /// What is done in its directory before the start.
+    #[must_use]
+    pub fn prepared(mut self, prepare: impl Fn(&Path) + 'static) -> Self {
+        self.prepare.push(Box::new(prepare));
+        self
+    }
+
     /// Starts it and waits until it serves.
     pub fn start(self) -> Server {
         let server = self.start_slowly();
@@ -125,7 +131,8 @@ impl Setup {
     /// Starts it and waits for nothing.
     pub fn start_unseen(self) -> Server {
         let (directory, process) = self.launch();
-        Server { directory, process, place: None }
+        let master = process.id().cast_signed();
+        Server { directory, process, master, place: None }
     }
 
     /// Starts it and waits until it ends by itself.
@@ -145,6 +152,7 @@ impl Setup {
         let directory = TempDir::with_prefix("devsim-test-").expect("a temporary directory can be made");
         let config = directory.path().join("devsim.toml");
         fs::write(&config, &self.config).expect("the configuration can be written");
+        self.prepare.iter().for_each(|prepare| prepare(directory.path()));
         let output = File::create(directory.path().join("output")).expect("the output can be created");
         let mut words = self.before.iter().map(PathBuf::from).chain([self.program.clone()]);
         let first = words.next().expect("there is a program");
@@ -156,6 +164,8 @@ impl Setup {
             .args(&self.flags)
             .env_remove("WEB_CONCURRENCY")
             .env_remove("GUNICORN_CMD_ARGS")
+            .env_remove("RUNTIME_DIRECTORY")
+            .env_remove("XDG_RUNTIME_DIR")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(directory.path())
             .stdin(handed.next().unwrap_or_else(Stdio::null))
@@ -171,6 +181,16 @@ impl Server {
     /// The fault bench with this configuration.
     pub fn echo(config: &str) -> Setup {
         Setup::new(program("examples/echo"), config)
+    }
+
+    /// Another example, which takes the server's flags, with this configuration.
+    pub fn example(name: &str, config: &str) -> Setup {
+        Setup::new(program(&format!("examples/{name}")), config)
+    }
+
+    /// The fault bench as `./echo` in the server's directory, where another program can take its place.
+    pub fn installed_echo(config: &str) -> Setup {
+        Setup::new("./echo".into(), config).prepared(|directory| install_echo(&directory.join("echo")))
     }
 
     /// Any program that takes the server's flags, with this configuration.
@@ -203,7 +223,12 @@ impl Server {
 
     /// The master's process id.
     pub fn pid(&self) -> i32 {
-        self.process.id().cast_signed()
+        self.master
+    }
+
+    /// From here on, another process is the master.
+    pub fn follow(&mut self, master: i32) {
+        self.master = master;
     }
 
     /// Its directory.
@@ -373,12 +398,17 @@ impl Server {
         self.wait_for_others(&BTreeSet::from([victim]), count);
     }
 
-    /// Whether the master has ended: its exit code, or that a signal has ended it.
+    /// Waits until a process has ended, whoever's child it is.
+    pub fn wait_until_gone(&self, pid: i32) {
+        self.wait_for(&format!("the end of pid {pid}"), |_| (!is_alive(pid)).then_some(()));
+    }
+
+    /// Whether the program that was started has ended: its exit code, or that a signal has ended it.
     pub fn has_ended(&mut self) -> Option<Option<i32>> {
         self.process.try_wait().ok().flatten().map(|status| status.code())
     }
 
-    /// Waits until the master has ended; its exit code.
+    /// Waits until the program that was started has ended; its exit code.
     pub fn wait_for_end(&mut self) -> Option<i32> {
         until(|| self.has_ended()).unwrap_or_else(|| panic!("it does not end; it said:\n{}", self.said()))
     }
@@ -386,31 +416,17 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let family: Vec<i32> = children(self.pid());
-        if self.has_ended().is_none() {
-            signal_to(self.pid(), Signal::QUIT);
-            if within(Duration::from_secs(8), || self.process.try_wait().ok().flatten()).is_none() {
-                let _ = self.process.kill();
-                let _ = self.process.wait();
-            }
+        let output = self.path().join("output");
+        if writers_of(&output).contains(&self.master) {
+            signal_to(self.master, Signal::QUIT);
+            within(Duration::from_secs(8), || (!is_alive(self.master)).then_some(()));
         }
-        for orphan in family.into_iter().filter(|pid| is_alive(*pid)) {
-            signal_to(orphan, Signal::KILL);
-        }
+        // Whoever is left: a second master, orphans of either, and what they have started.
+        within(Duration::from_secs(8), || {
+            let left = writers_of(&output);
+            left.iter().for_each(|pid| signal_to(*pid, Signal::KILL));
+            left.is_empty().then_some(())
+        });
+        let _ = self.process.wait();
     }
-}
-
-fn signal_to(pid: i32, signal: Signal) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        let _ = kill_process(pid, signal); // it may have ended meanwhile
-    }
-}
-
-/// A program that was built beside the test: `target/debug/deps/story-1234` finds `target/debug/devsim-master`.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let path = test.parent().and_then(Path::parent).expect("it is two folders deep").join(name);
-    let hint = "build it with `cargo build --workspace --bins --examples`, or run `cargo xtask test`";
-    assert!(path.exists(), "{} is not there: {hint}", path.display());
-    path
 }

@@ -84,10 +84,28 @@ fn a_flag_that_gunicorn_has_and_we_have_not_says_what_to_do() {
         ("-D", "systemd"),
         ("--threads", "--workers"),
         ("--certfile", "proxy"),
-        ("--reload", "not yet"),
+        ("--header-map", "not yet"),
     ] {
         let ended = Server::echo("").flags([flag]).run_to_its_end();
         assert_eq!(ended.code, Some(1));
         assert!(ended.said.contains(flag) && ended.said.contains(advice), "{}", ended.said);
     }
+}
+
+#[test]
+fn a_check_looks_at_the_database_and_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = folder.path().join("the.sqlite");
+    let check = || {
+        let config = format!("[app]\ndatabase_url = \"{}\"\n", path.display());
+        Server::devsim(&config).flags(["--check-config"]).run_to_its_end()
+    };
+    assert_eq!(check().code, Some(0), "what is not there yet can be made");
+    assert!(!path.exists(), "but is not");
+    let other = b"this is no database, though it is long enough to be taken for one, with a hundred bytes and more of it";
+    std::fs::write(&path, other).expect("a file can be written");
+    let refused = check();
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.said.contains("the.sqlite"), "{}", refused.said);
+    assert_eq!(std::fs::read(&path).expect("it is there"), other);
 }

@@ -8,7 +8,7 @@ use http::request::Parts;
 use prefork::{App, BodyPolicy, BoxError, Context};
 
 use crate::routes::body_limit;
-use crate::{Host, Settings, build, prepare};
+use crate::{Host, Settings, build, check, prepare};
 
 /// The application and its settings; what it opens, it opens in each worker.
 #[derive(Clone, Debug)]
@@ -31,6 +31,11 @@ impl App for DevSim {
         // A runtime of the helper's own, gone with it.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(prepare(&self.settings))?)
+    }
+
+    fn check(&self) -> Result<(), BoxError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(check(&self.settings))?)
     }
 
     async fn build(&self, context: Context) -> Result<Router, BoxError> {

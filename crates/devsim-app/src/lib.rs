@@ -38,6 +38,14 @@ pub async fn prepare(settings: &Settings) -> Result<(), Error> {
     Ok(Store::migrate(&settings.database_url).await?)
 }
 
+/// Whether [`prepare`] would have a database to begin with. Nothing is changed.
+///
+/// # Errors
+/// When the file cannot be read, is not DevSim's, or is too new for this program.
+pub async fn check(settings: &Settings) -> Result<(), Error> {
+    Ok(Store::check(&settings.database_url).await?)
+}
+
 /// Opens the database and builds the application's routes: one call a worker.
 ///
 /// Must be called inside the tokio runtime that will serve the router, since it starts background tasks.

@@ -1,6 +1,7 @@
 //! `devsim-master -c devsim.toml`: the DevSim application in a pool of pre-forked workers.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{ExitCode, Termination};
 
 use devsim_app::DevSim;
@@ -9,6 +10,7 @@ use prefork::{Revision, Server};
 use settings::{Configuration, Mode, Report, Started, describe};
 
 fn main() -> ExitCode {
+    prefork::hold_signals();
     let Started { mode, mut configuration, report, source } = match PROGRAM.start::<DevSimConfiguration>() {
         Ok(started) => started,
         Err(exit) => return exit,
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     log.owned_by(uid, gid);
     let database = app.database_url.to_string();
     let (reloaded, access, reopened) = (log.clone(), log.clone(), log);
+    let file = source.file().map(Path::to_owned);
     let reload = move || {
         let loaded = DevSimConfiguration::load(&source);
         let (mut configuration, report) = loaded.map_err(|problems| problems.to_string())?;
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         .environment_prefix(PROGRAM.env_prefix)
         .version(PROGRAM.version)
         .shown_as(shown)
+        .watching(file)
         .on_reload(reload)
         .on_reopen(move || reopened.reopen())
         .access_log(move || access.access_log())

@@ -160,7 +160,7 @@ fn unescape(text: &str) -> PathBuf {
         let escaped = after.get(..3).filter(|_| *first == b'\\');
         let code = escaped.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
         bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &after[3..] } else { after };
+        rest = code.and_then(|_| after.get(3..)).unwrap_or(after);
     }
     std::ffi::OsString::from_vec(bytes).into()
 }

@@ -71,6 +71,13 @@ pub(crate) struct Pid(pub(crate) i32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MemorySize(pub(crate) u64);
 
+impl MemorySize {
+    /// As getrusage(2) tells it, in KiB.
+    pub(crate) fn from_kibibytes(kibibytes: i64) -> Self {
+        Self(u64::try_from(kibibytes).unwrap_or_default().saturating_mul(1024))
+    }
+}
+
 impl fmt::Display for MemorySize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.1} MiB", self.0 as f64 / f64::from(1 << 20))

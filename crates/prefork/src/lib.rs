@@ -84,10 +84,21 @@
 //! | HUP | reload: new settings (see [`Ready::on_reload`]), a new generation of workers |
 //! | TTIN, TTOU | one worker more, one fewer |
 //! | USR1 | log files are opened anew (see [`Ready::on_reopen`]), also in the workers |
+//! | USR2 | upgrade to the program on disk: a second master, or this one's place (`server.upgrade`) |
+//! | WINCH | without a terminal, or during an upgrade: all workers retire, until the next HUP |
 //!
 //! Workers ignore the signals that are meant for the master; a TERM to a worker asks for its replacement. The exit code is
-//! 0 after a stop, 1 for an error before the start, 3 if workers cannot boot, 4 if the application cannot be built, 5 if the
-//! address is in use.
+//! 0 after a stop, 1 for an error before the start, 3 if workers cannot boot, 4 if the application cannot be built, 5 if another
+//! master has the address or the pidfile.
+//!
+//! # Around it
+//!
+//! * **Hooks**: [`Hooks`] for code of the program's, `[hooks]` in the settings for commands.
+//! * **Service managers**: systemd's notify protocol, its watchdog and its sockets; or a newline on a descriptor that
+//!   `<PREFIX>READY_FD` names (see [`Ready::environment_prefix`]).
+//! * **Operators** ask the master itself, over a socket: [`control`].
+//! * **An upgrade in place** needs a program that begins with [`Ready::check`] when it is called with `--check-config`, and with the
+//!   settings that `settings::RESTORED_SETTINGS` names when it comes back: `settings::Program::start` does both.
 //!
 //! # The map
 //!
@@ -104,11 +115,24 @@
 //! | [`settings`] | one struct per concern; a key is described where it stands |
 //! | `sys` | the only unsafe code |
 
+// A panic of the master is an outage, so nothing that it runs has a way to panic. In a worker it costs a request.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
 mod app;
 mod arbiter;
 mod cgroup;
 pub mod control;
 mod hooks;
+#[allow(clippy::indexing_slicing, clippy::expect_used, clippy::string_slice, reason = "it runs in workers")]
 mod http;
 mod ids;
 mod listener;
@@ -118,7 +142,14 @@ mod server;
 pub mod settings;
 mod socket_file;
 mod sys;
+#[allow(clippy::indexing_slicing, clippy::expect_used, clippy::string_slice, reason = "it runs in workers")]
 mod worker;
+
+/// Keeps a SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN or SIGTTOU until [`Ready::run`] reads it. To be called first thing in `main`: one that
+/// comes before the settings are read would end or stop the process else.
+pub fn hold_signals() {
+    master::hold_signals();
+}
 
 pub use app::{App, BodyPolicy, BoxError, Client, Context, Handler, handler};
 pub use hooks::{HookedWorker, Hooks};

@@ -1,6 +1,7 @@
 //! The front door: settings and an application in, an exit code out.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ use crate::app::{App, BoxError};
 use crate::arbiter::EXIT_STOPPED;
 use crate::hooks::Hooks;
 use crate::http::TakeLine;
-use crate::listener::{Activation, BindError, Listener, ListenerId, inherit, keep_and_open, open_all};
+use crate::listener::{Activation, BindError, Listener, ListenerId, inherit, open_all};
 use crate::master::{
     Beginning, Estate, Master, NotifyVariables, Pidfile, PidfileError, Predecessor, Program, Setup,
-    SetupError, readiness_descriptor, second,
+    SetupError, block_signals, readiness_descriptor, second,
 };
 use crate::settings::{DirectoryError, Settings};
 use crate::sys::{thread_count, title};
@@ -88,6 +89,7 @@ impl Server {
             prefix: "PREFORK_",
             version: env!("CARGO_PKG_VERSION"),
             shown: Vec::new(),
+            watched: Vec::new(),
         }
     }
 }
@@ -103,9 +105,17 @@ pub struct Ready<A: App> {
     prefix: &'static str,
     version: &'static str,
     shown: Vec<Described>,
+    watched: Vec<PathBuf>,
 }
 
 impl<A: App> Ready<A> {
+    /// A file whose change is a reload where `server.reload` says so: the one that the settings came from.
+    #[must_use]
+    pub fn watching(mut self, file: Option<PathBuf>) -> Self {
+        self.watched.extend(file);
+        self
+    }
+
     /// The program's version, for whoever asks at the control socket.
     #[must_use]
     pub fn version(mut self, version: &'static str) -> Self {
@@ -208,10 +218,11 @@ impl<A: App> Ready<A> {
         if let Some(count @ 2..) = thread_count() {
             return Err(Error::Threads(count));
         }
+        // Before anything is there that a signal's default action would leave behind.
+        block_signals().map_err(SetupError::at("block its signals"))?;
         let program = Program::of_this_process();
         title::take_over();
         title::show(&self.settings.identity.proc_name, "master");
-        self.settings.process.enter()?;
         if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE)
             && let Some(shortage) = self.settings.shortage_of_descriptors(most)
         {
@@ -226,6 +237,7 @@ impl<A: App> Ready<A> {
 
     fn begin(self, program: Program) -> Result<Master<A>, Error> {
         let settings = &self.settings;
+        settings.process.enter()?;
         let activation = Activation::of_this_process()?;
         let activated = !activation.is_empty();
         let mut predecessor = Predecessor::of_this_process();
@@ -237,10 +249,13 @@ impl<A: App> Ready<A> {
         let (sockets, identity) = (&settings.sockets, &settings.identity);
         let opened = match &mut predecessor {
             Some(predecessor) => inherit(std::mem::take(&mut predecessor.listeners), sockets, identity),
-            None => open_all(sockets, identity, activation),
+            None => open_all(sockets, identity, activation).map(|all| {
+                let wanted = all.iter().map(Listener::id).collect();
+                (all, wanted)
+            }),
         };
-        let listeners = match opened {
-            Ok(listeners) => listeners,
+        let (mut listeners, wanted) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
                 if let Some(pidfile) = pidfile {
                     pidfile.remove();
@@ -248,17 +263,29 @@ impl<A: App> Ready<A> {
                 return Err(error.into());
             }
         };
-        let wanted = listeners.iter().map(Listener::id).collect();
+        listeners.retain(|listener| wanted.contains(&listener.id())); // the rest is the other master's
+        let activated = activated || (predecessor.is_some() && listeners.iter().all(Listener::is_handed));
         let (setup, mut beginning) = self.beginning(program, listeners, wanted, activated);
         (beginning.pidfile, beginning.predecessor) = (pidfile, predecessor);
         Ok(Master::new(setup, beginning)?)
     }
 
     /// Goes on in the place of another program.
-    fn take_over(self, program: Program, mut estate: Estate) -> Result<Master<A>, Error> {
-        let (left, activated) = estate.take_listeners();
+    ///
+    /// # Errors
+    /// It cannot, nor can the program before it be executed. Else that one goes on, and this never returns.
+    fn take_over(self, program: Program, estate: Estate) -> Result<Master<A>, Error> {
+        program.name_process();
+        let (left, activated) = estate.listeners();
         let (sockets, identity) = (&self.settings.sockets, &self.settings.identity);
-        let (listeners, wanted) = keep_and_open(left, sockets, identity, activated)?;
+        let opened = self.settings.process.enter().map_err(Error::from);
+        let (listeners, wanted) = match opened.and_then(|()| Ok(inherit(left, sockets, identity)?)) {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!("{error}");
+                return Err(Error::Estate(estate.refuse(&program, &error.to_string())));
+            }
+        };
         let (setup, beginning) = self.beginning(program, listeners, wanted, activated);
         Ok(Master::take_over(setup, beginning, estate)?)
     }
@@ -273,7 +300,7 @@ impl<A: App> Ready<A> {
         for listener in &listeners {
             tracing::info!("listening at {} (pid {})", listener.place(), std::process::id());
         }
-        let ready = readiness_descriptor(std::env::var(format!("{}READY_FD", self.prefix)).ok());
+        let ready = readiness_descriptor(self.prefix);
         let setup = Setup::new(Revision::new(self.settings, self.app).shown_as(self.shown), wanted);
         let beginning = Beginning {
             version: self.version,
@@ -288,6 +315,7 @@ impl<A: App> Ready<A> {
             pidfile: None,
             predecessor: None,
             notify: NotifyVariables::of_this_process(),
+            watched: self.watched,
             ready,
         };
         (setup, beginning)

@@ -73,15 +73,28 @@ impl SocketFile {
         &self.path
     }
 
-    /// Whether a path leads to it.
+    /// Whether it is there still, at this path.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
+        std::path::absolute(path).is_ok_and(|path| path == self.path) && self.lies_at(&self.path)
+    }
+
+    /// Whether a path leads to it, by whatever name.
+    pub(crate) fn lies_at(&self, path: &Path) -> bool {
         identity(path).is_ok_and(|found| found == self.identity)
+    }
+
+    /// Gives it another look.
+    ///
+    /// # Errors
+    /// The kernel does not let us.
+    pub(crate) fn dress(&self, look: Look) -> Result<(), SocketFileError> {
+        dress(&self.path, look, |step| failed_to(&self.path, step))
     }
 
     /// Removes the file, unless another one has its name by now: whoever took the path over, as a second server after this one
     /// seemed dead, keeps it. To be called while the socket is open, as its inode is no other file's until then.
     pub(crate) fn remove(&self) {
-        if self.is_at(&self.path)
+        if self.lies_at(&self.path)
             && let Err(error) = fs::remove_file(&self.path)
         {
             tracing::warn!("{} cannot be removed: {error}", self.path.display());
@@ -132,7 +145,7 @@ pub(crate) fn listen_at(
     let identity = identity(path).map_err(at("it was made, and is not there"))?;
     let file = SocketFile { path: absolute.clone(), identity };
     // Until listen(2) every connect(2) is refused, whatever the umask has made of the mode: nobody slips in before this.
-    match dress(path, look, &at).and_then(|()| socket.listen(backlog).map_err(at("it cannot be listened on")))
+    match dress(path, look, at).and_then(|()| socket.listen(backlog).map_err(at("it cannot be listened on")))
     {
         Ok(()) => Ok((socket, file)),
         Err(error) => {

@@ -7,9 +7,6 @@ const STATSD: &str = "this version has no metrics yet";
 /// Flags that Gunicorn has and that are missing here, without dashes, and what to do instead. A key that has the flag after
 /// all goes before this table.
 pub(crate) const REFUSED_FLAGS: &[(&str, &str)] = &[
-    ("preload", "leave it out: the master never runs application code"),
-    ("reload", NOT_YET),
-    ("reload-extra-file", NOT_YET),
     ("limit-request-line", NOT_YET),
     ("limit-request-fields", NOT_YET),
     ("limit-request-field_size", NOT_YET),
@@ -31,7 +28,7 @@ pub(crate) const REFUSED_FLAGS: &[(&str, &str)] = &[
     ("paste-global", "put the settings into the TOML file given with --config"),
     ("pythonpath", "leave it out: the application is built in"),
     ("worker-tmp-dir", "leave it out: heartbeats are in shared memory, not in a file"),
-    ("reload-engine", NOT_YET),
+    ("reload-engine", "leave it out: files are looked at once a second"),
     ("spew", "set --log-level=debug"),
     ("no-sendfile", "leave it out: sendfile is not used"),
     ("logger-class", "choose a format in [logging] of the TOML file"),

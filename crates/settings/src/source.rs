@@ -77,6 +77,14 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 impl Source {
+    /// The file that is read, as an absolute path; it need not be there.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.file {
+            ConfigFile::None => None,
+            ConfigFile::Default { path, .. } | ConfigFile::Given { path, .. } => Some(path),
+        }
+    }
+
     /// This file and nothing else.
     pub(crate) fn only(file: PathBuf) -> Self {
         Self {

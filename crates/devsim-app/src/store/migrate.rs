@@ -17,17 +17,9 @@ const PROGRAM: i64 = 1;
 pub(super) async fn run(path: &Path) -> Result<(), StoreError> {
     create_folder(path)?;
     let _lock = MigrationLock::take(path).await?;
+    check(path).await?;
 
     let unusable = |source| StoreError::Unusable { path: path.to_owned(), source: Fault::from(source) };
-    match inspect(path).await.map_err(unusable)? {
-        Contents::Empty => {}
-        Contents::Ours { oldest_program } => check_program(path, oldest_program)?,
-        Contents::PythonApplication => {
-            return Err(StoreError::PythonApplication { path: path.to_owned() });
-        }
-        Contents::Foreign { table } => return Err(StoreError::Foreign { path: path.to_owned(), table }),
-    }
-
     let mut migrator: Migrator = sqlx::migrate!("src/store/migrations");
     // Migrations of a newer program that still admits this one.
     migrator.set_ignore_missing(true);
@@ -43,6 +35,17 @@ pub(super) async fn run(path: &Path) -> Result<(), StoreError> {
         .await
         .map_err(|error| StoreError::Migration { path: path.to_owned(), reason: error.to_string() })?;
     connection.close().await.map_err(unusable)
+}
+
+/// Whether a file can be this program's database, or become it. Nothing is changed.
+pub(super) async fn check(path: &Path) -> Result<(), StoreError> {
+    let unusable = |source| StoreError::Unusable { path: path.to_owned(), source: Fault::from(source) };
+    match inspect(path).await.map_err(unusable)? {
+        Contents::Empty => Ok(()),
+        Contents::Ours { oldest_program } => check_program(path, oldest_program),
+        Contents::PythonApplication => Err(StoreError::PythonApplication { path: path.to_owned() }),
+        Contents::Foreign { table } => Err(StoreError::Foreign { path: path.to_owned(), table }),
+    }
 }
 
 /// Refuses a database that this program is too old for.

@@ -40,6 +40,11 @@ impl Store {
         migrate::run(url.path()).await
     }
 
+    /// Whether the file can be DevSim's database, or become it. Nothing is changed.
+    pub(crate) async fn check(url: &DatabaseUrl) -> Result<(), StoreError> {
+        migrate::check(url.path()).await
+    }
+
     /// Opens a database that was [migrated](Self::migrate).
     pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let path = url.path();

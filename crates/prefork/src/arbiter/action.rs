@@ -226,6 +226,8 @@ pub(crate) enum UpgradeRefusal {
     Running,
     /// Nobody serves yet.
     Starting,
+    /// This master is one itself, and the one before it still runs.
+    Unfinished,
 }
 
 /// Why an upgrade came to nothing.

@@ -52,6 +52,8 @@ pub(crate) enum Event {
     SuccessorServes,
     /// The second master has ended; an errno if it could not be forked.
     SuccessorEnded(Result<ExitStatus, i32>),
+    /// The master that started this one has gone.
+    PredecessorGone,
     /// The new program has looked at its configuration and at this one's state.
     ProgramChecked {
         /// How it ended.

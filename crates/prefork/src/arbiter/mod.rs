@@ -213,6 +213,7 @@ impl Arbiter {
             Event::Scale(to) => self.scale_to(to, out),
             Event::HooksEnded => self.hooks_ended(now, out),
             Event::SuccessorServes => self.successor_serves(out),
+            Event::PredecessorGone => self.predecessor_gone(),
             Event::SuccessorEnded(status) => self.successor_ended(status, out),
             Event::ProgramChecked { status, understood } => self.program_checked(status, understood, out),
             Event::HandOverFailed(errno) => self.hand_over_failed(errno, out),

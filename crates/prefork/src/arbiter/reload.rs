@@ -74,6 +74,7 @@ impl Arbiter {
 
     pub(super) fn settings_accepted(&mut self, policy: Policy, now: Moment, out: &mut Actions) {
         if self.reload != Reload::Reading {
+            out.push(Action::Discard(self.latest.next())); // a stop has begun meanwhile
             return;
         }
         self.latest = self.latest.next();
@@ -144,6 +145,7 @@ impl Arbiter {
             && self.pool.iter().any(|worker| proved(worker, candidate.generation, now))
         {
             let Candidate { generation, policy } = candidate.clone();
+            let from = self.target();
             if policy.workers != self.policy.workers {
                 self.offset = 0;
             }
@@ -153,6 +155,7 @@ impl Arbiter {
             self.gate.forget_failures();
             self.has_replaced(out);
             out.push(Action::Promote(generation));
+            self.tell_the_size(from, out);
         }
         if matches!(self.reload, Reload::Rolling { .. })
             && self.pool.iter().all(|worker| self.has_arrived(worker))

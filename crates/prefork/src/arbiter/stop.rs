@@ -78,12 +78,18 @@ impl Arbiter {
 
     /// Whatever a reload or an upgrade has under way leads nowhere now; settings that are being read are not waited for.
     fn abandon_plans(&mut self, out: &mut Actions) {
-        self.reload = Reload::Idle;
         self.reload_waits = false;
+        match std::mem::replace(&mut self.reload, Reload::Idle) {
+            Reload::Preparing(candidate) | Reload::Proving { candidate, .. } if !self.is_foreign() => {
+                out.push(Action::Discard(candidate.generation));
+            }
+            _ => {}
+        }
         match self.upgrade {
             Upgrade::Checking { .. } => out.push(Action::KillCheck),
             Upgrade::Waiting | Upgrade::Handing => self.upgrade = Upgrade::None,
-            Upgrade::None | Upgrade::Successor { .. } | Upgrade::OnTrial | Upgrade::GoingBack(..) => {}
+            Upgrade::None | Upgrade::Beside | Upgrade::Successor { .. } => {}
+            Upgrade::OnTrial | Upgrade::GoingBack(..) => {}
         }
         if self.helper.is_some() {
             out.push(Action::KillHelper);

@@ -1,7 +1,7 @@
 //! A new program takes over: beside this one as a second master, or in its place.
 //!
 //! ```text
-//! fork:  None ──► Successor ── it ends ──► None
+//! fork:  None ──► Successor ── it ends ──► None          in the second master: Beside ── the first ends ──► None
 //! exec:  None ──► Waiting ──► Checking ──► Handing ══ exec ══► OnTrial ── promoted ──► None
 //!                                │            └── exec failed ──► None  │
 //!                                └── refused ──► None                   └── failed ──► GoingBack ══ exec ══► None
@@ -20,6 +20,8 @@ use super::{Actions, Arbiter, Policy, UpgradeWay};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Upgrade {
     None,
+    /// This is the second master, and the first still runs: it may have to go back to that one.
+    Beside,
     /// A second master runs.
     Successor {
         /// Whether one of its workers serves.
@@ -57,6 +59,7 @@ impl Arbiter {
                 };
                 return;
             }
+            Upgrade::Beside => UpgradeRefusal::Unfinished,
             _ => UpgradeRefusal::Running,
         };
         out.push(Action::Report(Report::UpgradeRefused(refusal)));
@@ -108,6 +111,7 @@ impl Arbiter {
             Upgrade::GoingBack(_, Candidate { generation, policy }) => {
                 (self.generation, self.policy) = (generation, policy);
                 out.push(Action::Report(Report::NoWayBack(errno)));
+                out.push(Action::Promote(generation));
             }
             other => self.upgrade = other,
         }
@@ -129,6 +133,13 @@ impl Arbiter {
         out.push(Action::GoBack);
     }
 
+    /// This program cannot even begin: the one before it is to go on.
+    pub(crate) fn refuse_to_take_over(&mut self) {
+        self.latest = self.latest.next();
+        let candidate = Candidate { generation: self.latest, policy: self.policy.clone() };
+        self.upgrade = Upgrade::GoingBack(Failure::Settings, candidate);
+    }
+
     /// Goes on in the old program.
     pub(super) fn came_back(&mut self, out: &mut Actions) {
         if let Upgrade::GoingBack(failure, _) = std::mem::replace(&mut self.upgrade, Upgrade::None) {
@@ -143,13 +154,14 @@ impl Arbiter {
 
     /// Whether this program is about to be replaced in its process, or to prove that it may stay.
     pub(super) fn is_being_replaced(&self) -> bool {
-        !matches!(self.upgrade, Upgrade::None | Upgrade::Successor { .. })
+        !matches!(self.upgrade, Upgrade::None | Upgrade::Beside | Upgrade::Successor { .. })
     }
 
     /// How far an upgrade is, if one runs.
     pub(crate) fn upgrade_in_words(&self) -> Option<&'static str> {
         match self.upgrade {
             Upgrade::None => None,
+            Upgrade::Beside => Some("the master before this one still runs"),
             Upgrade::Successor { ready: false } => Some("a second master starts"),
             Upgrade::Successor { ready: true } => Some("a second master serves beside this one"),
             Upgrade::Waiting => Some("a reload has to end first"),
@@ -160,9 +172,9 @@ impl Arbiter {
         }
     }
 
-    /// Whether a second master runs on the same sockets.
-    pub(crate) fn has_successor(&self) -> bool {
-        matches!(self.upgrade, Upgrade::Successor { .. })
+    /// Whether two masters run on the same sockets.
+    pub(crate) fn is_one_of_two(&self) -> bool {
+        matches!(self.upgrade, Upgrade::Successor { .. } | Upgrade::Beside)
     }
 
     /// The first worker has proved itself: if it was a new program's, that one stays.
@@ -170,6 +182,17 @@ impl Arbiter {
         if self.upgrade == Upgrade::OnTrial {
             self.upgrade = Upgrade::None;
             out.push(Action::Report(Report::Upgraded(self.generation)));
+        }
+    }
+
+    /// The server that begins is a second master.
+    pub(crate) fn stand_beside_another(&mut self) {
+        self.upgrade = Upgrade::Beside;
+    }
+
+    pub(super) fn predecessor_gone(&mut self) {
+        if self.upgrade == Upgrade::Beside {
+            self.upgrade = Upgrade::None;
         }
     }
 

@@ -117,6 +117,24 @@ impl Control {
         })
     }
 
+    /// Listens at this path from now on, or goes by another access where it is. Whoever is connected stays so, and is served
+    /// even if it would not be let in any more.
+    ///
+    /// # Errors
+    /// The path cannot be used; it listens where it did.
+    pub(crate) fn change(&mut self, path: &Path, access: Access) -> Result<(), SocketFileError> {
+        let Access { look, served } = access;
+        if self.file.is_at(path) {
+            self.file.dress(look)?;
+        } else {
+            let (listener, file) = listen_at(path, look, BACKLOG)?;
+            self.file.remove();
+            (self.listener, self.file) = (listener, file);
+        }
+        self.served = served;
+        Ok(())
+    }
+
     /// Where it listens, as an absolute path.
     pub(crate) fn path(&self) -> &Path {
         self.file.path()

@@ -27,7 +27,12 @@ impl Activation {
     /// # Errors
     /// It makes no sense. Listening elsewhere instead would be found out late.
     pub(crate) fn of_this_process() -> Result<Self, BindError> {
-        let read = |name| std::env::var(name).ok();
+        // They are read once: for a program that this one starts, the numbers would mean other descriptors.
+        let read = |name| {
+            let value = std::env::var(name).ok();
+            sys::environment::unset(name);
+            value
+        };
         Self::from_variables(
             std::process::id(),
             read("LISTEN_PID"),

@@ -1,6 +1,7 @@
 //! Listening sockets: bound by the master, or handed to it; shared by all workers.
 
 mod activation;
+mod present;
 mod tcp;
 
 use std::io;
@@ -19,6 +20,7 @@ use crate::sys::descriptors::take;
 use crate::sys::sockets::set_defer_accept;
 
 pub(crate) use activation::Activation;
+use present::Present;
 
 /// How many addresses there may be: each has a place in the scoreboard.
 pub(crate) const MOST_LISTENERS: usize = 64;
@@ -61,10 +63,12 @@ pub(crate) struct Listener {
 }
 
 /// A listener on its way to another program, by its number.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct HandedListener {
     descriptor: RawFd,
-    address: String,
+    id: ListenerId,
+    #[serde(with = "as_text")]
+    address: Address,
     place: Place,
     handed: bool,
     deferred: bool,
@@ -122,7 +126,7 @@ pub(crate) fn open_all(
 ) -> Result<Vec<Listener>, BindError> {
     let names_descriptors = sockets.bind.iter().any(|address| matches!(address, Address::Descriptor(_)));
     if activation.is_empty() || names_descriptors {
-        Ok(open_missing(sockets, identity, &[])?.1)
+        Ok(open_missing(sockets, identity, std::iter::empty())?.1)
     } else {
         activation.into_listeners(sockets)
     }
@@ -132,17 +136,17 @@ pub(crate) fn open_all(
 ///
 /// # Errors
 /// The first address that cannot be had; nothing is open then that was not before, and no file is left.
-pub(crate) fn open_missing(
+pub(crate) fn open_missing<'a>(
     sockets: &Sockets,
     identity: &Identity,
-    present: &[Listener],
+    present: impl Iterator<Item = Present<'a>> + Clone,
 ) -> Result<(Vec<ListenerId>, Vec<Listener>), BindError> {
     if sockets.bind.len() > MOST_LISTENERS {
         return Err(BindError::TooMany(sockets.bind.len()));
     }
     let (mut wanted, mut fresh) = (Vec::new(), Vec::new());
     for address in distinct(&sockets.bind) {
-        let there = present.iter().find(|there| there.is_at(address) && !wanted.contains(&there.id));
+        let there = present.clone().find(|there| there.is_at(address) && !wanted.contains(&there.id));
         if let Some(there) = there {
             wanted.push(there.id);
             continue;
@@ -164,12 +168,14 @@ pub(crate) fn open_missing(
 /// The addresses, each once; port 0 is another one each time.
 fn distinct(addresses: &[Address]) -> impl Iterator<Item = &Address> {
     let is_new = move |(index, address): &(usize, &Address)| {
-        matches!(address, Address::Tcp { port: 0, .. }) || !addresses[..*index].contains(address)
+        matches!(address, Address::Tcp { port: 0, .. })
+            || !addresses.iter().take(*index).any(|a| a == *address)
     };
     addresses.iter().enumerate().filter(is_new).map(|(_, address)| address)
 }
 
-/// What the settings want, where a master before this one has left some of it.
+/// What a master before this one has left, and what the settings want beyond it; also which of all that they want. Of what
+/// was left, nothing is touched before all else is there. Where everything came by activation, it stays at that.
 ///
 /// # Errors
 /// The first address that cannot be had.
@@ -177,35 +183,15 @@ pub(crate) fn inherit(
     left: Vec<HandedListener>,
     sockets: &Sockets,
     identity: &Identity,
-) -> Result<Vec<Listener>, BindError> {
-    let mut present: Vec<Listener> = left.into_iter().filter_map(HandedListener::take).collect();
-    if !present.is_empty() && present.iter().all(Listener::is_handed) {
-        return Ok(present); // by activation, as the master before this one got them
-    }
-    let (wanted, fresh) = open_missing(sockets, identity, &present)?;
-    present.extend(fresh);
-    present.retain(|listener| wanted.contains(&listener.id));
-    Ok(present)
-}
-
-/// The same for a program that takes the place of another, whose workers still use all that it has left.
-///
-/// # Errors
-/// The first address that cannot be had.
-pub(crate) fn keep_and_open(
-    left: Vec<HandedListener>,
-    sockets: &Sockets,
-    identity: &Identity,
-    activated: bool,
 ) -> Result<(Vec<Listener>, Vec<ListenerId>), BindError> {
-    let mut present: Vec<Listener> = left.into_iter().filter_map(HandedListener::take).collect();
-    if activated {
-        let wanted = present.iter().map(Listener::id).collect();
-        return Ok((present, wanted));
-    }
-    let (wanted, fresh) = open_missing(sockets, identity, &present)?;
-    present.extend(fresh);
-    Ok((present, wanted))
+    let activated = !left.is_empty() && left.iter().all(|listener| listener.handed);
+    let (wanted, fresh) = if activated {
+        (left.iter().map(|listener| listener.id).collect(), Vec::new())
+    } else {
+        open_missing(sockets, identity, left.iter().map(HandedListener::as_present))?
+    };
+    let taken = left.into_iter().filter_map(HandedListener::take);
+    Ok((taken.chain(fresh).collect(), wanted))
 }
 
 fn bind(address: &Address, sockets: &Sockets, identity: &Identity) -> Result<Listener, BindError> {
@@ -274,20 +260,6 @@ impl Listener {
         self.id
     }
 
-    /// Whether it listens at an address. A relative path means another one in another working directory, and the same one in a
-    /// directory that was only renamed.
-    fn is_at(&self, address: &Address) -> bool {
-        let is_there = |path: &Path| {
-            self.place == Place::Unix(absolute(path))
-                || self.file.as_ref().is_none_or(|file| file.is_at(path))
-        };
-        self.address == *address
-            && match address {
-                Address::Unix(path) => is_there(path),
-                Address::Tcp { .. } | Address::Descriptor(_) => true,
-            }
-    }
-
     /// Whether somebody else keeps it.
     pub(crate) fn is_handed(&self) -> bool {
         self.handed
@@ -353,7 +325,8 @@ impl Listener {
     pub(crate) fn hand_over(&self) -> HandedListener {
         HandedListener {
             descriptor: self.socket.as_raw_fd(),
-            address: self.address.to_string(),
+            id: self.id,
+            address: self.address.clone(),
             place: self.place.clone(),
             handed: self.handed,
             deferred: self.deferred,
@@ -365,11 +338,25 @@ impl Listener {
 impl HandedListener {
     /// The listener, in the program that it was handed to; `None` if the descriptor is not there.
     pub(crate) fn take(self) -> Option<Listener> {
-        let Self { descriptor, address, place, handed, deferred, file } = self;
+        let Self { descriptor, id, address, place, handed, deferred, file } = self;
         let socket = Socket::from(take(descriptor)?);
-        let address = settings::Value::from_text(&address).ok()?;
-        let id = number_of(&socket).ok()?;
         Some(Listener { socket, id, address, place, handed, deferred, file })
+    }
+}
+
+/// An address on its way to another program: as the configuration writes it.
+mod as_text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use settings::Value;
+
+    use crate::settings::Address;
+
+    pub(super) fn serialize<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(address)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+        Address::from_text(&String::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 

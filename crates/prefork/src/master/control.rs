@@ -1,7 +1,5 @@
 //! The desk at which operators ask for things, and where those wait whose wish takes its time.
 
-use std::path::PathBuf;
-
 use nix::unistd::Uid;
 use serde::Serialize;
 
@@ -10,7 +8,7 @@ use crate::arbiter::{Event, MOST_WORKERS, Report, Signal, Stage, UpgradeRefusal,
 use crate::control::server::{Access, Asked, Control, Ticket};
 use crate::control::{Code, Command, Refusal, Reloaded, Restarted, Scaled, Upgraded, default_place};
 use crate::ids::{Generation, Moment, Pid, Slot};
-use crate::socket_file::Look;
+use crate::socket_file::{Look, SocketFileError};
 use crate::sys;
 
 use super::Master;
@@ -20,8 +18,6 @@ use super::report::upgrade_failed;
 #[derive(Default)]
 pub(super) struct Desk {
     pub(super) control: Option<Control>,
-    /// The setting that it was opened for.
-    wanted: Option<Option<PathBuf>>,
     waiting: Vec<(Ticket, Awaited)>,
     /// The last worker that became ready.
     newest: Option<Slot>,
@@ -47,36 +43,50 @@ enum Awaited {
 }
 
 impl<A: App> Master<A> {
-    /// Opens the control socket that the settings want, if it is not there. It is optional: where it cannot be had, the server
-    /// runs without.
+    /// Opens the control socket that the settings want, or makes the one that there is what they want. It is optional: where it
+    /// cannot be had, the server runs without, or with the one before.
     pub(super) fn open_the_desk(&mut self) {
-        let Some(settings) = self.settings() else { return };
-        let wanted = settings.control.control_socket.clone();
-        if self.desk.wanted.as_ref() == Some(&wanted) {
-            return;
+        if self.predecessor.is_some() {
+            return; // whoever asks is answered by the master before this one, until it has gone
         }
-        let explicit = wanted.is_some();
-        let place = wanted
-            .clone()
-            .or_else(|| default_place(self.prefix.trim_end_matches('_').to_lowercase().as_str()));
+        let Some(settings) = self.settings() else { return };
+        let named = settings.control.control_socket.clone();
+        let is_named = named.is_some();
+        let place =
+            named.or_else(|| default_place(self.prefix.trim_end_matches('_').to_lowercase().as_str()));
         let owner = settings.identity.owner();
         let look = Look { mode: Some(settings.control.control_socket_mode.bits()), owner };
-        let own = Uid::effective();
-        let served =
-            [Some(Uid::from_raw(0)), Some(own), owner.0.map(Uid::from_raw)].into_iter().flatten().collect();
-        self.desk.control = None; // the old one goes first: it may have the same name
-        match place.map(|place| Control::bind(&place, Access { look, served })) {
-            Some(Ok(control)) => {
-                tracing::info!("control socket at {}", control.path().display());
-                self.desk.control = Some(control);
+        let served = [Some(Uid::from_raw(0)), Some(Uid::effective()), owner.0.map(Uid::from_raw)];
+        let access = Access { look, served: served.into_iter().flatten().collect() };
+        let Some(place) = place else {
+            if self.desk.control.take().is_some() || !self.record.serves {
+                tracing::info!("no control socket: server.control_socket names none");
             }
-            Some(Err(error)) if explicit => {
+            return;
+        };
+        let before = self.desk.control.as_ref().map(|control| control.path().to_owned());
+        let opened = match &mut self.desk.control {
+            Some(control) => control.change(&place, access),
+            none => Control::bind(&place, access).map(|control| *none = Some(control)),
+        };
+        let path = self.desk.control.as_ref().map(Control::path);
+        match (opened, path) {
+            (Ok(()), Some(path)) if before.as_deref() != Some(path) => {
+                tracing::info!("control socket at {}", path.display());
+            }
+            (Ok(()), _) => {}
+            (Err(SocketFileError::InUse(path)), None) if self.predecessor.is_some() => {
+                tracing::info!("control socket at {}, as soon as the other master has gone", path.display());
+            }
+            (Err(error), Some(path)) => tracing::error!(
+                "server.control_socket: {error}; the control socket stays at {}",
+                path.display()
+            ),
+            (Err(error), None) if is_named => {
                 tracing::error!("server.control_socket: {error}; the server runs without a control socket");
             }
-            Some(Err(error)) => tracing::info!("no control socket: {error}"),
-            None => tracing::info!("no control socket: server.control_socket names none"),
+            (Err(error), None) => tracing::info!("no control socket: {error}"),
         }
-        self.desk.wanted = Some(wanted);
     }
 
     /// Hears what operators ask.
@@ -201,12 +211,23 @@ impl<A: App> Master<A> {
             (Awaited::Upgrade, Report::UpgradeRefused(UpgradeRefusal::Starting)) => {
                 Outcome::refused(Code::Refused, "no worker serves yet")
             }
+            (Awaited::Upgrade, Report::UpgradeRefused(UpgradeRefusal::Unfinished)) => {
+                Outcome::refused(Code::Refused, "the master before this one still runs; end it first")
+            }
             (Awaited::Upgrade, Report::UpgradeFailed(failure)) => {
                 Outcome::refused(Code::Failed, &upgrade_failed(*failure))
             }
             (Awaited::Upgrade, Report::SuccessorServes) => {
                 let pid = self.successor.as_ref().map_or(0, |successor| successor.pid.0);
                 Outcome::done(&Upgraded { pid })
+            }
+            (awaited, Report::BootBackOff { .. } | Report::CrashLoop { .. } | Report::ForkFailed(..))
+                if self.needs_boots(awaited) =>
+            {
+                Outcome::refused(
+                    Code::Failed,
+                    "workers fail to boot, and the server goes on trying; its log tells why",
+                )
             }
             (Awaited::Restart(slot), Report::Retiring(retired, ..)) if slot == *retired => {
                 self.restarted(slot)
@@ -219,10 +240,32 @@ impl<A: App> Master<A> {
         }
     }
 
+    /// Whether somebody waits for workers of the settings in force.
+    fn needs_boots(&self, awaited: Awaited) -> bool {
+        match awaited {
+            Awaited::Scale(_) | Awaited::Restart(_) | Awaited::Successor(_) => true,
+            Awaited::Reload { generation, .. } => generation == self.generation,
+            Awaited::ReloadBegins | Awaited::Upgrade | Awaited::Stop => false,
+        }
+    }
+
     fn restarted(&self, slot: Slot) -> Outcome {
         let new_slot = self.desk.newest.unwrap_or(slot);
         let new_pid = self.children.get(&new_slot).map_or(Pid(0), |child| child.pid).0;
         Outcome::done(&Restarted { slot: slot.0, new_slot: new_slot.0, new_pid })
+    }
+
+    /// Answers those who wait, before another program takes this one's place, where nobody could. Who has asked for that is
+    /// answered if it fails, and asks the next program if not.
+    pub(super) fn clear_the_desk(&mut self, now: Moment) {
+        let (staying, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.desk.waiting)
+            .into_iter()
+            .partition(|(_, awaited)| *awaited == Awaited::Upgrade);
+        self.desk.waiting = staying;
+        for (ticket, _) in others {
+            let why = "an upgrade came first; what was asked for may be done all the same: look at `status`";
+            self.refuse(ticket, Code::Busy, why.into(), now);
+        }
     }
 
     /// Answers those who have waited for the pool to have a size. No report says so: it is what the pool comes to.

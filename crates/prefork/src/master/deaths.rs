@@ -126,15 +126,21 @@ impl From<BTreeMap<String, u64>> for Deaths {
     fn from(mut counts: BTreeMap<String, u64>) -> Self {
         let mut deaths = Self::default();
         for cause in CauseOfDeath::ALL {
-            deaths.0[cause.index()] = counts.remove(cause.as_str()).unwrap_or(0);
+            deaths.add(*cause, counts.remove(cause.as_str()).unwrap_or(0));
         }
         deaths
     }
 }
 
 impl Deaths {
+    fn add(&mut self, cause: CauseOfDeath, count: u64) {
+        if let Some(place) = self.0.get_mut(cause.index()) {
+            *place = place.saturating_add(count);
+        }
+    }
+
     pub(super) fn note(&mut self, cause: CauseOfDeath) {
-        self.0[cause.index()] += 1;
+        self.add(cause, 1);
     }
 
     /// Every cause, also those that nobody died of, with its count.

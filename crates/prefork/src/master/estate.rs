@@ -106,13 +106,21 @@ impl Estate {
     }
 
     /// The listeners, and whether they came by activation.
-    pub(crate) fn take_listeners(&mut self) -> (Vec<HandedListener>, bool) {
-        (std::mem::take(&mut self.listeners), self.activated)
+    pub(crate) fn listeners(&self) -> (Vec<HandedListener>, bool) {
+        (self.listeners.clone(), self.activated)
     }
 
     /// The generation that the reader's settings are for.
     pub(super) fn heirs_generation(&self) -> Generation {
         if self.has_come_back() { self.generation } else { self.arbiter.next_generation() }
+    }
+
+    /// The program that this came from. The reader of what is left has come back.
+    pub(super) fn take_way_back(&mut self) -> io::Result<Old> {
+        let none = || io::Error::other("it came from no other program");
+        let HandedOld { program, settings } = self.old.take().ok_or_else(none)?;
+        let program = sys::descriptors::take(program).ok_or_else(none)?;
+        Ok(Old { program, settings })
     }
 
     /// Takes the descriptors.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -16,9 +16,9 @@ use crate::app::App;
 use crate::arbiter::{Event, ExitStatus};
 use crate::sys;
 
-use super::Master;
-use super::estate::{Old, VARIABLE, in_memory};
+use super::estate::{Estate, Old, VARIABLE, in_memory};
 use super::hooks::{Hook, Subject};
+use super::{Master, Program};
 use crate::worker;
 
 /// The flag that makes a program look at its configuration, and at what it is left.
@@ -75,7 +75,7 @@ impl<A: App> Master<A> {
 
     pub(super) fn kill_checker(&self) {
         if let Some(checker) = &self.checker {
-            super::spawn::kill(checker.pid, rustix::process::Signal::KILL);
+            super::hooks::kill_group(checker.pid);
         }
     }
 
@@ -95,6 +95,7 @@ impl<A: App> Master<A> {
         if !self.arbiter.hands_over() {
             return; // the server is stopping
         }
+        self.clear_the_desk(sys::now());
         let Err(error) = match &self.old {
             Some(old) => self.go_back(old),
             None => self.go_forward(),
@@ -122,19 +123,8 @@ impl<A: App> Master<A> {
 
     fn go_back(&self, old: &Old) -> io::Result<Infallible> {
         let (text, kept) = self.written_estate(None)?;
-        let estate = in_memory("prefork-estate", &text)?;
-        let settings = in_memory("prefork-settings", old.settings.as_bytes())?;
-        let variables = [
-            (VARIABLE, format!("{}:{}", self.pid, estate.as_raw_fd())),
-            (RESTORED_SETTINGS, format!("{}:{}", self.pid, settings.as_raw_fd())),
-        ];
-        for descriptor in kept.into_iter().chain([estate.as_fd(), settings.as_fd()]) {
-            sys::descriptors::set_close_on_exec(descriptor, false)?;
-        }
-        std::env::set_current_dir(start_directory())?;
         tracing::info!("upgrade: the program before this one comes back");
-        let (arguments, environment) = (c_strings(self.program.words())?, environment(&variables)?);
-        Ok(fexecve(&old.program, &arguments, &environment)?)
+        come_back(&self.program, &old.program, &old.settings, &text, &kept)
     }
 
     fn written_estate<'a>(&'a self, old: Option<&'a Old>) -> io::Result<(Vec<u8>, Vec<BorrowedFd<'a>>)> {
@@ -149,6 +139,43 @@ impl<A: App> Master<A> {
     }
 }
 
+impl Estate {
+    /// Leaves it to the program that it came from, as if it had never been handed over, to be told `why`; gives what went
+    /// wrong. Nothing of it may have been taken before.
+    pub(crate) fn refuse(mut self, program: &Program, why: &str) -> io::Error {
+        self.record.note_problems(why);
+        self.arbiter.refuse_to_take_over();
+        let refused = self.take_way_back().and_then(|Old { program: old, settings }| {
+            come_back(program, &old, &settings, &serde_json::to_vec(&self)?, &[])
+        });
+        let Err(error) = refused;
+        error
+    }
+}
+
+/// Executes the program before this one by its file, which may have no name any more.
+fn come_back(
+    program: &Program,
+    old: &OwnedFd,
+    settings: &str,
+    estate: &[u8],
+    kept: &[BorrowedFd<'_>],
+) -> io::Result<Infallible> {
+    let estate = in_memory("prefork-estate", estate)?;
+    let settings = in_memory("prefork-settings", settings.as_bytes())?;
+    let named = |file: &File| format!("{}:{}", std::process::id(), file.as_raw_fd());
+    let mut variables = vec![(VARIABLE, named(&estate))];
+    if settings.metadata()?.len() > 0 {
+        variables.push((RESTORED_SETTINGS, named(&settings)));
+    }
+    for descriptor in kept.iter().copied().chain([estate.as_fd(), settings.as_fd()]) {
+        sys::descriptors::set_close_on_exec(descriptor, false)?;
+    }
+    go_to_the_start();
+    let (arguments, environment) = (c_strings(program.words())?, environment(&variables)?);
+    Ok(fexecve(old, &arguments, &environment)?)
+}
+
 /// Executes a program with these descriptors open, in the directory in which this process was started. Unlike execvp(3), it
 /// never takes a file that is no program for a shell's script.
 pub(super) fn execute(
@@ -160,10 +187,15 @@ pub(super) fn execute(
     for descriptor in kept {
         sys::descriptors::set_close_on_exec(descriptor, false)?;
     }
-    std::env::set_current_dir(start_directory())?;
+    go_to_the_start();
     let path = CString::new(path.as_os_str().as_encoded_bytes())?;
     let (arguments, environment) = (c_strings(arguments)?, environment(variables)?);
     Ok(execve(&path, &arguments, &environment)?)
+}
+
+/// Back to where this process was started, for the sake of relative paths. Where that is gone, those that are absolute do.
+fn go_to_the_start() {
+    let _ = std::env::set_current_dir(start_directory());
 }
 
 fn c_strings(words: Vec<OsString>) -> io::Result<Vec<CString>> {

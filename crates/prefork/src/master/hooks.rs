@@ -170,7 +170,9 @@ impl HookRunner {
         let mut busy: Vec<Subject> = self.running.iter().map(|running| running.subject).collect();
         let index = self.waiting.iter().position(|waiting| {
             let free = !busy.contains(&waiting.subject);
-            busy.push(waiting.subject);
+            if free {
+                busy.push(waiting.subject);
+            }
             free
         });
         self.waiting.remove(index?)
@@ -344,7 +346,7 @@ fn to_process(command: &HookCommand) -> Command {
 }
 
 /// Ends a command with all that it has started in its group.
-fn kill_group(pid: Pid) {
+pub(super) fn kill_group(pid: Pid) {
     if let Some(pid) = rustix::process::Pid::from_raw(pid.0) {
         // Before its setpgid(2) there is no such group yet; then the process alone is all there is.
         if kill_process_group(pid, Signal::KILL).is_err() {

@@ -16,10 +16,11 @@ mod spawn;
 mod status;
 mod successor;
 mod wait;
+mod watcher;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::sys::signalfd::SignalFd;
@@ -43,16 +44,18 @@ use doors::Door;
 use estate::{Old, Taken};
 use handover::Checker;
 use hooks::{Hook, HookRunner, Subject};
-use notify::Notify;
+use notify::{Notify, Part};
 use oom::OomKills;
 use record::Record;
 use successor::Successor;
+use watcher::Watcher;
 
 pub(crate) use estate::Estate;
 pub(crate) use notify::{NotifyVariables, readiness_descriptor};
 pub use pidfile::PidfileError;
 pub(crate) use pidfile::{Pidfile, second};
 pub(crate) use successor::{Predecessor, Program};
+pub(crate) use wait::{block_signals, hold_signals};
 
 /// What a generation of workers is started with.
 pub(crate) struct Setup<A> {
@@ -132,6 +135,7 @@ pub(crate) struct Beginning<A: App> {
     pub(crate) pidfile: Option<Pidfile>,
     pub(crate) predecessor: Option<Predecessor>,
     pub(crate) notify: NotifyVariables,
+    pub(crate) watched: Vec<PathBuf>,
     pub(crate) ready: Option<OwnedFd>,
 }
 
@@ -180,6 +184,9 @@ pub(crate) struct Master<A: App> {
     runner: HookRunner,
     notify: Notify,
     desk: Desk,
+    /// Files whose change is a reload, beside those of the settings.
+    watched: Vec<PathBuf>,
+    watcher: Watcher,
     record: Record,
     events: VecDeque<Event>,
     next_tick: Moment,
@@ -201,7 +208,7 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    fn at<E: Into<std::io::Error>>(step: &'static str) -> impl FnOnce(E) -> Self {
+    pub(crate) fn at<E: Into<std::io::Error>>(step: &'static str) -> impl FnOnce(E) -> Self {
         move |error| Self { step, error: error.into() }
     }
 }
@@ -213,7 +220,10 @@ impl<A: App> Master<A> {
         let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
         setup.explain_size(None);
         let now = sys::now();
-        let (arbiter, first) = Arbiter::start(setup.policy(), now);
+        let (mut arbiter, first) = Arbiter::start(setup.policy(), now);
+        if beginning.predecessor.is_some() {
+            arbiter.stand_beside_another();
+        }
         let mut master = Self::begin(beginning, arbiter, (Generation::FIRST, setup), (board, file), now)?;
         master.lifeline = Some(Lifeline { reading, writing });
         master.open_the_desk();
@@ -229,7 +239,7 @@ impl<A: App> Master<A> {
         beginning: Beginning<A>,
         mut estate: Estate,
     ) -> Result<Self, SetupError> {
-        let heir = estate.heirs_generation();
+        let (heir, has_come_back) = (estate.heirs_generation(), estate.has_come_back());
         let taken = estate.take().map_err(SetupError::at("take over what it was left"))?;
         let Taken { mut boards, is_readable, lifeline, children, pidfile, old } = taken;
         let current = match boards.pop_if(|_| is_readable) {
@@ -255,6 +265,9 @@ impl<A: App> Master<A> {
         (master.slots_used, master.started) = (estate.slots_used, estate.started);
         (master.record, master.deaths) = (estate.record, estate.deaths);
         master.notify.resume(estate.reloading);
+        if has_come_back {
+            master.close_unwanted_listeners(); // those that the other program has opened
+        }
         master.open_the_desk();
         master.reap(); // whoever ended meanwhile has left no signal that would tell
         for action in first {
@@ -272,8 +285,9 @@ impl<A: App> Master<A> {
     ) -> Result<Self, SetupError> {
         let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
         let Beginning { reload, when_serving, logs, hooks, prefix, program, listeners, .. } = beginning;
-        let Beginning { version, activated, pidfile, predecessor, notify, ready, .. } = beginning;
+        let Beginning { version, activated, pidfile, predecessor, notify, watched, ready, .. } = beginning;
         let pid = Pid(std::process::id().cast_signed());
+        let part = if predecessor.is_some() { Part::Second } else { Part::Main };
         Ok(Self {
             pid,
             started: now,
@@ -307,8 +321,10 @@ impl<A: App> Master<A> {
             old: None,
             hooks,
             runner: HookRunner::default(),
-            notify: Notify::new(notify, ready, pid, now),
+            notify: Notify::new(notify, ready, part, pid, now),
             desk: Desk::default(),
+            watched,
+            watcher: Watcher::default(),
             record: Record::default(),
             events: VecDeque::new(),
             next_tick: now,
@@ -367,6 +383,12 @@ impl<A: App> Master<A> {
     }
 
     fn read_settings(&mut self, candidate: Generation) {
+        if self.program.is_running() == Some(false) {
+            tracing::warn!(
+                "the file at {} is not the program that runs: a reload loads no new code, SIGUSR2 does",
+                self.program.path().display()
+            );
+        }
         let event = match self.next_setup() {
             Ok(setup) => {
                 let policy = setup.policy();

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::arbiter::{Failure, Report, UpgradeFailure};
 use crate::ids::{Generation, Moment};
 
-use super::report::{failed, upgrade_failed};
+use super::report::{Ended, failed, upgrade_failed};
 
-/// How the last reload or upgrade went.
+/// How the last reload went.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct LastReload {
     pub(super) generation: Generation,
@@ -21,6 +21,14 @@ pub(super) struct LastReload {
     pub(super) took: Duration,
 }
 
+/// How the last upgrade went.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct LastUpgrade {
+    /// `None` if it went well.
+    pub(super) failure: Option<String>,
+    pub(super) at: SystemTime,
+}
+
 /// The history.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -29,7 +37,8 @@ pub(super) struct Record {
     /// Why nobody can be booted.
     pub(super) crash_loop: Option<String>,
     pub(super) last_reload: Option<LastReload>,
-    pub(super) last_upgrade_failure: Option<String>,
+    /// `None` while one runs: who waits for its end must not take an older one's for it.
+    pub(super) last_upgrade: Option<LastUpgrade>,
     /// When the reload that runs began.
     begun: Option<Moment>,
     /// What was wrong with the settings that were read last.
@@ -47,10 +56,7 @@ impl Record {
             Report::Started => self.serves = true,
             Report::ReloadStarted(_) => self.begun = Some(now),
             Report::ReloadFailed(generation, failure) => {
-                let why = match failure {
-                    Failure::Settings => std::mem::take(&mut self.problems),
-                    failure => failed(*failure),
-                };
+                let why = self.why(*failure);
                 self.reloaded(*generation, Some(why), now);
                 if let Some(last) = &mut self.last_reload {
                     last.refused = *failure == Failure::Settings;
@@ -64,8 +70,20 @@ impl Record {
                 self.crash_loop = Some(format!("crash loop: {failures} workers in a row failed to boot"));
             }
             Report::CrashLoopOver => self.crash_loop = None,
-            Report::UpgradeStarted(_) => self.last_upgrade_failure = None,
-            Report::UpgradeFailed(failure) => self.upgrade_failed(*failure),
+            Report::UpgradeStarted(_) => self.last_upgrade = None,
+            Report::Upgraded(_) => self.upgraded(None),
+            Report::UpgradeFailed(UpgradeFailure::Trial(failure)) => {
+                let why = self.why(*failure);
+                self.upgraded(Some(format!("the new program could not serve: {why}")));
+            }
+            Report::UpgradeFailed(failure) => self.upgraded(Some(upgrade_failed(*failure))),
+            Report::SuccessorEnded(status) => {
+                self.upgraded(Some(format!("the new master has ended with {}", Ended(*status))));
+            }
+            Report::NoWayBack(_) => {
+                let why = "the new program could not serve, and the one before it could not be executed";
+                self.upgraded(Some(why.into()));
+            }
             Report::Leaving(_) | Report::Stopping { .. } => self.stopping = true,
             _ => {}
         }
@@ -77,7 +95,14 @@ impl Record {
         self.last_reload = Some(LastReload { generation, failure, refused: false, at, took });
     }
 
-    fn upgrade_failed(&mut self, failure: UpgradeFailure) {
-        self.last_upgrade_failure = Some(upgrade_failed(failure));
+    fn upgraded(&mut self, failure: Option<String>) {
+        self.last_upgrade = Some(LastUpgrade { failure, at: SystemTime::now() });
+    }
+
+    fn why(&mut self, failure: Failure) -> String {
+        match failure {
+            Failure::Settings => std::mem::take(&mut self.problems),
+            failure => failed(failure),
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::hooks::HookedWorker;
 use crate::ids::Moment;
 use crate::scoreboard::{LastWords, Span};
 use crate::sys;
+use crate::worker::EXIT_ABORTED;
 
 use super::Master;
 use super::deaths::{CauseOfDeath, End};
@@ -55,7 +56,7 @@ impl<A: App> Master<A> {
     pub(super) fn tell_status(&mut self) {
         if self.notify.is_heard() {
             let status = self.status_line();
-            self.notify.status(status);
+            self.notify.status(&status);
         }
     }
 
@@ -75,7 +76,7 @@ impl<A: App> Master<A> {
         if let Some(LastReload { generation, failure: Some(why), .. }) = &self.record.last_reload {
             line.push_str(&format!("; the last reload, to generation {generation}, was refused: {why}"));
         }
-        line.replace('\n', " ")
+        line
     }
 
     fn run_hooks_of(&mut self, report: &Report) {
@@ -185,6 +186,9 @@ impl<A: App> Master<A> {
             Report::UpgradeRefused(UpgradeRefusal::Starting) => {
                 tracing::warn!("upgrade: refused, no worker serves yet");
             }
+            Report::UpgradeRefused(UpgradeRefusal::Unfinished) => {
+                tracing::warn!("upgrade: refused, the master before this one still runs; end it first");
+            }
             Report::UpgradeFailed(failure) => {
                 tracing::error!(
                     "upgrade: failed: {}; this master goes on as it was",
@@ -223,12 +227,16 @@ impl<A: App> Master<A> {
         let End { killer, peak_rss } = self.ends.remove(&slot).unwrap_or_default(); // noted when it was reaped
         let cause = CauseOfDeath::of(death, killer);
         self.deaths.note(cause);
-        let line = format!(
-            "worker {slot} of generation {generation} ended by {} after {}, {}; peak RSS {peak_rss}",
+        let mut line = format!(
+            "worker {slot} of generation {generation} ended by {} after {}, {}",
             Ended(status),
             Span(age),
             why_it_ended(death, cause)
         );
+        // One that was stuck has said so itself, before it named the functions that it was stuck in, which took more.
+        if status != ExitStatus::Code(EXIT_ABORTED) {
+            line = format!("{line}; peak RSS {peak_rss}");
+        }
         let words = LastWords::read(self.board.cell(slot), sys::now());
         let name = cause.as_str();
         match cause.was_asked_for() {

@@ -1,12 +1,12 @@
 //! How the server is, as an operator wants to know it.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::app::App;
 use crate::arbiter::Stage;
 use crate::control::{
-    FinishedRequest, HeldRequest, HeldState, LastReload, Memory, Pool, ReloadResult, ServerState, Setting,
-    SettingsInUse, Status, Upgrade, WorkerInfo, WorkerState, Workers,
+    FinishedRequest, HeldRequest, HeldState, LastReload, LastUpgrade, Memory, Pool, ReloadResult,
+    ServerState, Setting, SettingsInUse, Status, Upgrade, UpgradeResult, WorkerInfo, WorkerState, Workers,
 };
 use crate::ids::{Moment, Pid, Slot};
 use crate::scoreboard::RecordView;
@@ -25,8 +25,13 @@ impl<A: App> Master<A> {
                 (Some(_), false) => ReloadResult::Failed,
             },
             reason: last.failure.clone(),
-            at: last.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            at: unix_time(last.at),
             took_seconds: last.took.as_secs_f64(),
+        });
+        let last_upgrade = self.record.last_upgrade.as_ref().map(|last| LastUpgrade {
+            result: if last.failure.is_none() { UpgradeResult::Ok } else { UpgradeResult::Failed },
+            reason: last.failure.clone(),
+            at: unix_time(last.at),
         });
         Status {
             name: self.settings().map(|settings| settings.identity.proc_name.clone()).unwrap_or_default(),
@@ -48,6 +53,7 @@ impl<A: App> Master<A> {
                 state: state.into(),
                 pid: self.successor.as_ref().map(|successor| successor.pid.0),
             }),
+            last_upgrade,
             deaths: self
                 .deaths
                 .iter()
@@ -115,6 +121,10 @@ impl<A: App> Master<A> {
         });
         SettingsInUse { settings: settings.collect() }
     }
+}
+
+fn unix_time(moment: SystemTime) -> u64 {
+    moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn to_held(request: RecordView, now: Moment) -> HeldRequest {

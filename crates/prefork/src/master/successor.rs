@@ -1,9 +1,12 @@
 //! A second master on the same sockets: starting one, and being one.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::prctl::set_name;
 
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 use serde::{Deserialize, Serialize};
@@ -88,6 +91,21 @@ impl Program {
     pub(crate) fn of_this_process() -> Self {
         let mut words = std::env::args_os();
         Self { name: words.next().unwrap_or_default(), arguments: words.collect() }
+    }
+
+    /// Gives this process the name that `ps` and `pkill` know it by: one that was executed by its file alone is named by a
+    /// descriptor's number (execveat(2)).
+    pub(crate) fn name_process(&self) {
+        let name = Path::new(&self.name).file_name().unwrap_or(&self.name);
+        if let Ok(name) = CString::new(name.as_encoded_bytes()) {
+            let _ = set_name(&name); // PR_SET_NAME cuts it to 15 bytes
+        }
+    }
+
+    /// Whether the file at its path is the program that this process runs; `None` where that cannot be found out.
+    pub(super) fn is_running(&self) -> Option<bool> {
+        let identity = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        Some(identity(Path::new("/proc/self/exe"))? == identity(&self.path())?)
     }
 
     /// The words that it was called with, its name first.
@@ -188,6 +206,9 @@ impl<A: App> Master<A> {
             return;
         }
         tracing::info!("the master before this one has gone; this one is the server now");
+        self.open_the_desk();
+        self.events.push_back(Event::PredecessorGone);
+        self.notify.succeed();
         let Some(path) = self.settings().and_then(|settings| settings.process.pidfile.clone()) else {
             return;
         };

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
@@ -29,15 +30,32 @@ const TAKEN: [Signal; 10] = [
     Signal::SIGWINCH,
 ];
 
-/// Blocks the master's signals and opens a descriptor to read them from (signalfd(2)): no handler runs, so nothing is
-/// ever interrupted in the middle.
-pub(super) fn take_signals() -> Result<SignalFd, nix::errno::Errno> {
-    let signals: SigSet = TAKEN.into_iter().collect();
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), None)?;
-    for signal in TAKEN {
-        sys::signals::restore(signal)?;
-    }
-    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+/// Blocks the master's signals, and no others that a parent may have blocked: what comes from here on waits until
+/// [`take_signals`] opens where it is read.
+///
+/// # Errors
+/// What sigprocmask(2) and sigaction(2) say.
+pub(crate) fn block_signals() -> Result<(), Errno> {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals()), None)?;
+    TAKEN.into_iter().try_for_each(sys::signals::restore)
+}
+
+/// Opens a descriptor to read the master's signals from (signalfd(2)): no handler runs, so nothing is ever interrupted in the
+/// middle.
+pub(super) fn take_signals() -> Result<SignalFd, Errno> {
+    SignalFd::with_flags(&signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+fn signals() -> SigSet {
+    TAKEN.into_iter().collect()
+}
+
+/// Blocks the signals that would end or stop a process which does not know them, and mean neither to the master: they wait
+/// until it reads them. Those that are meant to end it may do so.
+pub(crate) fn hold_signals() {
+    let held = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTTIN, Signal::SIGTTOU];
+    let held: SigSet = held.into_iter().collect();
+    let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&held), None); // it fails for no such set (sigprocmask(2))
 }
 
 impl<A: App> Master<A> {
@@ -136,7 +154,7 @@ impl<A: App> Master<A> {
             Signal::SIGTTIN => arbiter::Signal::Ttin,
             Signal::SIGTTOU => arbiter::Signal::Ttou,
             Signal::SIGUSR2 => arbiter::Signal::Usr2,
-            Signal::SIGWINCH if self.arbiter.has_successor() || !has_terminal() => arbiter::Signal::Winch,
+            Signal::SIGWINCH if self.arbiter.is_one_of_two() || !has_terminal() => arbiter::Signal::Winch,
             Signal::SIGWINCH => return, // a terminal sends it whenever its window changes
             Signal::SIGUSR1 => {
                 self.reopen_logs();
@@ -167,6 +185,7 @@ impl<A: App> Master<A> {
             }
             self.events.push_back(Event::Tick);
             self.tell_status();
+            self.look_at_the_files();
         } else if self.arbiter.wake_at().is_some_and(|wake| now >= wake) {
             self.events.push_back(Event::Tick);
         }

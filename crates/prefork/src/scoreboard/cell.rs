@@ -97,7 +97,9 @@ impl Record {
 
     /// Three tries to read it whole, then as it is: its writer may have died in the middle of it.
     fn read(&self) -> RecordView {
-        for attempt in 0.. {
+        let mut tries = 0;
+        loop {
+            tries += 1;
             let before = self.sequence.load(Ordering::Acquire);
             let view = RecordView {
                 state: self.state.load(Ordering::Relaxed),
@@ -109,11 +111,10 @@ impl Record {
             };
             fence(Ordering::Acquire);
             let after = self.sequence.load(Ordering::Relaxed);
-            if attempt == 2 || (before == after && before.is_multiple_of(2)) {
+            if tries == 3 || (before == after && before.is_multiple_of(2)) {
                 return view;
             }
         }
-        unreachable!("the loop above returns in its third round")
     }
 }
 
@@ -270,11 +271,14 @@ impl HeldRequest {
         count(&self.cell.requests, 1);
         count(&self.cell.errors, u64::from(self.status >= 500));
         let class = (u64::BITS - (took / 1_000).leading_zeros()) as usize;
-        count(&self.cell.latency[class.min(CLASSES - 1)], 1);
+        if let Some(class) = self.cell.latency.get(class.min(CLASSES - 1)) {
+            count(class, 1);
+        }
         let Some(held) = self.record() else { return };
         let next = self.cell.next_finished.load(Ordering::Relaxed);
         self.cell.next_finished.store(next.wrapping_add(1), Ordering::Relaxed);
-        self.cell.finished[next as usize % FINISHED].write(|record| {
+        let Some(place) = self.cell.finished.get(next as usize % FINISHED) else { return };
+        place.write(|record| {
             record.state.store(u32::from(self.status), Ordering::Relaxed);
             record.since.store(held.since.load(Ordering::Relaxed), Ordering::Relaxed);
             record.took.store(took, Ordering::Relaxed);

@@ -80,7 +80,7 @@ impl Scoreboard {
     }
 
     pub(crate) fn cell(self, slot: Slot) -> &'static Cell {
-        &self.0.cells[index(slot)]
+        at(&self.0.cells, slot)
     }
 
     /// Makes a slot fit for its next worker.
@@ -100,30 +100,30 @@ impl Orders {
     }
 
     fn take_back(self, slot: Slot) {
-        self.0.drains[index(slot)].store(0, Ordering::Release);
-        self.0.left[index(slot)].store(0, Ordering::Release);
+        at(&self.0.drains, slot).store(0, Ordering::Release);
+        at(&self.0.left, slot).store(0, Ordering::Release);
     }
 
     /// What makes a SIGTERM an order of the master's. `left` are the listeners that the worker has to empty, as bits.
     pub(crate) fn order_drain(self, slot: Slot, until: Moment, left: u64) {
-        self.0.left[index(slot)].store(left, Ordering::Release);
-        self.0.drains[index(slot)].store(until.as_nanos().max(1), Ordering::Release);
+        at(&self.0.left, slot).store(left, Ordering::Release);
+        at(&self.0.drains, slot).store(until.as_nanos().max(1), Ordering::Release);
     }
 
     /// When the drain that the master wants of the slot's worker has to be over, if it wants one.
     pub(crate) fn drain_until(self, slot: Slot) -> Option<Moment> {
-        let nanos = self.0.drains[index(slot)].load(Ordering::Acquire);
+        let nanos = at(&self.0.drains, slot).load(Ordering::Acquire);
         Some(nanos).filter(|nanos| *nanos != 0).map(Moment::from_nanos)
     }
 
     /// These listeners are left to the slot's worker, whatever it is at.
     pub(crate) fn leave_to(self, slot: Slot, left: u64) {
-        self.0.left[index(slot)].fetch_or(left, Ordering::Release);
+        at(&self.0.left, slot).fetch_or(left, Ordering::Release);
     }
 
     /// Which of its listeners are left to the slot's worker.
     pub(crate) fn left(self, slot: Slot) -> u64 {
-        self.0.left[index(slot)].load(Ordering::Acquire)
+        at(&self.0.left, slot).load(Ordering::Acquire)
     }
 
     /// The server will stop soon.
@@ -137,7 +137,8 @@ impl Orders {
     }
 }
 
-/// Slots come from the arbiter, which gives out no other.
-fn index(slot: Slot) -> usize {
-    usize::from(slot.0 % SLOTS)
+/// A slot's place. Slots come from the arbiter, which gives out none beyond the last.
+fn at<T>(places: &[T; SLOTS as usize], slot: Slot) -> &T {
+    #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
+    &places[usize::from(slot.0 % SLOTS)]
 }

@@ -1,5 +1,6 @@
 //! Short texts as atomics: any reader at any time, one writer, no lock.
 
+#[cfg(test)]
 use std::array::from_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,7 +23,7 @@ impl<const WORDS: usize> Text<WORDS> {
         for word in &self.words {
             let (now, later) = rest.split_at(rest.len().min(8));
             let mut bytes = [0; 8];
-            bytes[..now.len()].copy_from_slice(now);
+            bytes.iter_mut().zip(now).for_each(|(place, byte)| *place = *byte);
             word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
             if now.len() < 8 {
                 return; // the zero that ends the text is written
@@ -32,9 +33,8 @@ impl<const WORDS: usize> Text<WORDS> {
     }
 
     pub(super) fn read(&self) -> String {
-        let words: [u64; WORDS] = from_fn(|i| self.words[i].load(Ordering::Relaxed));
-        let bytes: Vec<u8> =
-            words.into_iter().flat_map(u64::to_ne_bytes).take_while(|byte| *byte != 0).collect();
+        let words = self.words.iter().map(|word| word.load(Ordering::Relaxed));
+        let bytes: Vec<u8> = words.flat_map(u64::to_ne_bytes).take_while(|byte| *byte != 0).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 

@@ -29,11 +29,15 @@ settings::section! {
         pub worker_exit [no flag]: Option<HookCommand> = None,
         /// Another number of workers is wanted: `<PREFIX>WORKERS`, until now `<PREFIX>WORKERS_BEFORE`.
         pub nworkers_changed [no flag]: Option<HookCommand> = None,
-        /// A reload begins.
+        /// A reload begins, to the generation `<PREFIX>GENERATION`.
         pub on_reload [no flag]: Option<HookCommand> = None,
         /// The last worker has gone; its end is waited for.
         pub on_exit [no flag]: Option<HookCommand> = None,
     }
+}
+
+fn is_command(words: &[String]) -> bool {
+    words.first().is_some_and(|program| !program.is_empty()) && words.iter().all(|word| !word.contains('\0'))
 }
 
 /// A command.
@@ -64,9 +68,7 @@ impl Value for HookCommand {
         let words: Option<Vec<String>> =
             array.iter().map(|word| word.get_ref().as_str().map(str::to_owned)).collect();
         match words {
-            Some(words) if !words.is_empty() && words.iter().all(|word| !word.contains('\0')) => {
-                Ok(Self::Program(words))
-            }
+            Some(words) if is_command(&words) => Ok(Self::Program(words)),
             _ => Err(format!("it is not {}", Self::expects())),
         }
     }

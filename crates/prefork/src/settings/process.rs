@@ -20,6 +20,10 @@ settings::section! {
         pub umask ['m']: Option<Octal> = None,
         /// A file that holds the master's process id, and a lock for as long as it lives.
         pub pidfile ["pid", 'p']: Option<PathBuf> = None,
+        /// For development: whether a change of the configuration file, or of `reload_extra_files`, reloads the server.
+        pub reload: bool = false,
+        /// Other files that `reload` watches.
+        pub reload_extra_files ["reload-extra-file"]: Vec<PathBuf> = vec![],
         /// How SIGUSR2 brings a new program in: "fork" starts it as a second master beside this one, "exec" puts it in the place of
         /// this one, which keeps its process id. Process 1 of a container always does the latter.
         pub upgrade: UpgradeWay = UpgradeWay::Fork,

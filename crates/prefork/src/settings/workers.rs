@@ -33,6 +33,8 @@ settings::section! {
         /// How many retired workers may be finishing what they have at once; 0 means as many as there are workers. Where one
         /// more would be retired, the one that has been at it for longest is given 5 more seconds.
         pub max_draining: u16 = 0,
+        /// Accepted as Gunicorn has it, and without effect: the master never runs the application's code.
+        pub preload_app ["preload"]: bool = true,
         /// How many workers boot at once; 0 means one per core.
         pub boot_concurrency: u16 = 0,
         /// How many workers in a row may fail to boot, while none serves, before it counts as a crash loop; 0 means any number.

@@ -2,15 +2,15 @@
 
 /// Removes a variable.
 ///
-/// Only to be called in a fresh child, before it makes a thread.
+/// Only to be called while the process has one thread: in a fresh child, or in a master, which never has more.
 pub(crate) fn unset(name: &str) {
-    // SAFETY: a fresh child has one thread, so nobody reads the environment meanwhile.
+    // SAFETY: there is one thread, so nobody reads the environment meanwhile.
     unsafe { std::env::remove_var(name) }
 }
 
 /// Sets a variable.
 ///
-/// Only to be called in a fresh child, before it makes a thread.
+/// Only to be called while the process has one thread: in a fresh child, or in a master, which never has more.
 pub(crate) fn set(name: &str, value: &str) {
     // SAFETY: as in `unset`.
     unsafe { std::env::set_var(name, value) }

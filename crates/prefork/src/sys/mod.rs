@@ -8,6 +8,7 @@ pub(crate) mod mapping;
 pub(crate) mod reap;
 pub(crate) mod signals;
 pub(crate) mod sockets;
+pub(crate) mod stack;
 pub(crate) mod title;
 
 use std::time::Duration;

@@ -27,7 +27,6 @@ pub(crate) fn reap() -> Option<Reaped> {
         return None; // 0: nobody has ended; ECHILD: there is nobody
     }
     // SAFETY: numbers, for which zeroes are as good as what wait4(2) has written over them.
-    let kibibytes = unsafe { usage.assume_init() }.ru_maxrss;
-    let peak_rss = MemorySize(u64::try_from(kibibytes).unwrap_or_default() * 1024);
+    let peak_rss = MemorySize::from_kibibytes(unsafe { usage.assume_init() }.ru_maxrss);
     Some(Reaped { pid: Pid(pid), status: ExitStatus::from_raw(status), peak_rss })
 }

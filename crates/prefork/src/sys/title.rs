@@ -60,7 +60,7 @@ fn write(area: &'static [AtomicU8], name: &str, role: &str) -> BusyMark {
     let Some((_last_zero, room)) = area.split_last() else { return BusyMark(&[]) };
     let tail = format!(": {role}");
     let for_name = room.len().saturating_sub(tail.len() + BUSY.len());
-    let title = format!("{}{tail}", &name[..name.floor_char_boundary(for_name)]);
+    let title = format!("{}{tail}", name.get(..name.floor_char_boundary(for_name)).unwrap_or_default());
     for (place, byte) in room.iter().zip(title.bytes().chain(repeat(0))) {
         place.store(byte, Ordering::Relaxed);
     }
@@ -159,7 +159,7 @@ fn vacate() -> Option<&'static [AtomicU8]> {
     for place in places {
         place.store(0, Ordering::Relaxed);
     }
-    Some(&places[..places.len().min(LONGEST)])
+    places.get(..places.len().min(LONGEST))
 }
 
 #[cfg(test)]

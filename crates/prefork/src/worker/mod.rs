@@ -8,10 +8,12 @@ mod pipe;
 mod recycling;
 mod request;
 mod sandbox;
+mod stuck;
 mod turn;
 mod watch;
 
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -253,10 +255,10 @@ struct WorkerHooks {
 }
 
 impl WorkerHooks {
-    /// Calls one, if the program has any.
+    /// Calls one, if the program has any. One that panics has had its line in the log (see `log_panics`), and harms nobody.
     fn call(&self, hook: impl FnOnce(&dyn Hooks, HookedWorker)) {
         if let Some(hooks) = &self.hooks {
-            hook(&**hooks, self.worker);
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(&**hooks, self.worker)));
         }
     }
 }

@@ -7,13 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use socket2::Socket;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::arbiter::Wish;
-use crate::ids::{Moment, Slot};
+use crate::ids::{MemorySize, Moment, Slot};
 use crate::listener::Listener;
 use crate::scoreboard::{LastWords, Scoreboard};
 use crate::sys::{self, fork::exit_now};
@@ -22,7 +23,7 @@ use super::accept::{Fresh, Left, empty, last_call};
 use super::held::HeldSockets;
 use super::life::{LifeControl, Phase};
 use super::pipe::{MasterPipe, Message};
-use super::{Reopen, WorkerHooks};
+use super::{Reopen, WorkerHooks, stuck};
 
 /// Exit status of a worker that was stuck: 128 + SIGABRT, as a shell would say it.
 pub(crate) const EXIT_ABORTED: i32 = 134;
@@ -36,8 +37,8 @@ const LAST_WRITES: Duration = Duration::from_millis(300);
 /// How long the loop has to empty the accept queue at a stop, after its last call, before this thread does it. A second after
 /// the stop began, nobody new may be left hanging.
 const DOOR: Duration = Duration::from_millis(300);
-/// The stack of this thread: it formats a line or two.
-const STACK: usize = 256 * 1024;
+/// The stack of this thread, which formats a line or two, and at the end reads debug information.
+const STACK: usize = 1024 * 1024;
 
 /// What the thread has to know.
 pub(super) struct Watch {
@@ -78,6 +79,7 @@ struct InHand {
 impl Watch {
     /// Starts the thread. The signals that it hears have to be blocked already.
     pub(super) fn start(self) -> std::io::Result<()> {
+        sys::stack::prepare()?;
         let signals = SignalFd::with_flags(&heard(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         thread::Builder::new().name("watch".into()).stack_size(STACK).spawn(move || self.run(&signals))?;
         Ok(())
@@ -177,9 +179,18 @@ impl Watch {
                 return true;
             }
         }
+        stuck::end_in_any_case();
         let unread = self.sockets.answer_all(&in_hand.taken);
         let words = LastWords::read(self.board.cell(self.slot), sys::now());
-        tracing::error!(slot = %self.slot, unread, "aborted while stuck: {words}");
+        let peak_rss = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss());
+        let peak_rss = MemorySize::from_kibibytes(peak_rss);
+        tracing::error!(slot = %self.slot, unread, "aborted while stuck: {words}; peak RSS {peak_rss}");
+        match stuck::backtrace() {
+            Some(functions) => tracing::error!(slot = %self.slot, "it was stuck in {functions}"),
+            None => {
+                tracing::error!(slot = %self.slot, "where it was stuck cannot be told: no signal wakes it")
+            }
+        }
         exit_now(EXIT_ABORTED);
     }
 

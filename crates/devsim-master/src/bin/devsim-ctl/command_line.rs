@@ -16,7 +16,7 @@ Exit status:
   4  no permission";
 
 /// How long a question may take. The server answers such ones at once.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the operator wants.
 #[derive(Debug)]

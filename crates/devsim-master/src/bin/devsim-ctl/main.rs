@@ -5,12 +5,15 @@ mod command_line;
 mod failure;
 mod place;
 mod show;
+mod upgrade;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use command_line::CommandLine;
 use failure::Failure;
+use prefork::control::Command;
 
 fn main() -> ExitCode {
     let line = match command_line::read(std::env::args_os()) {
@@ -34,8 +37,12 @@ fn main() -> ExitCode {
 
 /// What is to be printed.
 fn run(line: &CommandLine) -> Result<String, Failure> {
+    let begun = Instant::now();
     let path = place::find(line)?;
-    let result = client::ask(&path, &line.command, line.timeout)?;
+    let result = match client::ask(&path, &line.command, line.timeout) {
+        Err(Failure::Cut(path)) if line.command == Command::Upgrade => upgrade::follow(line, &path, begun),
+        asked => asked,
+    }?;
     if line.json { Ok(show::json(&result)) } else { show::result(&path, &line.command, result) }
 }
 

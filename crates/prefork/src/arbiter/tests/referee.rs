@@ -78,6 +78,7 @@ impl World {
                 self.reloading = false
             }
             Report::CrashLoop { delay, .. } => self.crash_loop = Some(self.now + delay),
+            Report::NoWayBack(_) => self.no_way_back = true,
             Report::CrashLoopOver => self.crash_loop = None,
             Report::CrashLoopEnds { .. } => self.gave_up = true,
             Report::StartFailed(_) if self.ever_ready || !self.fault_before_ready => {
@@ -133,10 +134,10 @@ impl World {
         let asleep = before.is_some_and(|(_, at)| at < awake);
         match (order, before) {
             // The only order that is given twice: a drain is cut short, never prolonged.
-            (Order::Drain { until }, Some((Order::Drain { until: later }, _))) => {
-                if until != now + HURRIED || (later <= until && !asleep) {
-                    self.broke(Rule::Grace, format!("slot {slot} was hurried from {later:?} to {until:?}"));
-                }
+            (Order::Drain { until }, Some((Order::Drain { until: later }, _)))
+                if until != now + HURRIED || (later <= until && !asleep) =>
+            {
+                self.broke(Rule::Grace, format!("slot {slot} was hurried from {later:?} to {until:?}"));
             }
             (Order::Drain { .. }, None) if !self.arbiter.is_stopping() => {
                 let drains = |p: &Process| p.told_ready && matches!(p.told, Some((Order::Drain { .. }, _)));

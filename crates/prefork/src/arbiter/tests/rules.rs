@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::arbiter::event::{Event, ExitStatus, Signal};
-use crate::arbiter::{Arbiter, Limits, OnCrashLoop, Policy, UpgradeWay};
+use crate::arbiter::{Arbiter, Limits, OnCrashLoop, Policy, UpgradeRefusal, UpgradeWay};
 use crate::arbiter::{action::Action, action::Report};
 use crate::ids::{Generation, Moment, Slot};
 
@@ -212,4 +212,58 @@ fn a_boot_that_takes_too_long_later_on_backs_off() {
     }
     let backed_off = reports(&told).into_iter().filter(|report| matches!(report, Report::BootBackOff { .. }));
     assert_eq!(backed_off.count(), 2, "two booted at once: {told:?}");
+}
+
+#[test]
+fn a_second_master_begins_no_upgrade_before_the_first_one_has_gone() {
+    let now = Moment::from_origin(Duration::from_secs(1));
+    let (mut arbiter, _) = Arbiter::start(five(), now);
+    arbiter.stand_beside_another();
+    arbiter.handle(Event::HooksEnded, now);
+    arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
+    arbiter.handle(Event::Ready(Slot(0)), now);
+    let refused = arbiter.handle(Event::Signal(Signal::Usr2), now);
+    assert_eq!(reports(&refused), [Report::UpgradeRefused(UpgradeRefusal::Unfinished)]);
+    arbiter.handle(Event::PredecessorGone, now);
+    let begun = arbiter.handle(Event::Signal(Signal::Usr2), now);
+    assert!(begun.contains(&Action::StartSuccessor), "{begun:?}");
+}
+
+#[test]
+fn a_second_term_skips_the_delay() {
+    let now = Moment::from_origin(Duration::from_secs(1));
+    let (mut arbiter, _) = Arbiter::start(Policy { drain_delay: Duration::from_secs(10), ..five() }, now);
+    arbiter.handle(Event::HooksEnded, now);
+    arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
+    arbiter.handle(Event::Ready(Slot(0)), now);
+    let announced = arbiter.handle(Event::Signal(Signal::Term), now);
+    assert!(announced.contains(&Action::AnnounceStop) && !announced.contains(&Action::CloseListeners));
+    assert!(!arbiter.heeds(Signal::Hup) && arbiter.heeds(Signal::Term));
+    let begun = arbiter.handle(Event::Signal(Signal::Term), now);
+    assert!(begun.contains(&Action::CloseListeners), "{begun:?}");
+}
+
+#[test]
+fn in_a_crash_loop_a_reload_is_tried_at_once() {
+    let mut now = Moment::from_origin(Duration::from_secs(1));
+    let policy = Policy { workers: 1, boot_failures_max: Some(2), ..five() };
+    let (mut arbiter, _) = Arbiter::start(policy.clone(), now);
+    arbiter.handle(Event::HooksEnded, now);
+    arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
+    arbiter.handle(Event::Ready(Slot(0)), now);
+    arbiter.handle(Event::Exited { slot: Slot(0), status: ExitStatus::Signal(9) }, now);
+    arbiter.handle(Event::Exited { slot: Slot(0), status: ExitStatus::Code(4) }, now);
+    now = now + Duration::from_secs(1);
+    arbiter.handle(Event::Tick, now);
+    let looping = arbiter.handle(Event::Exited { slot: Slot(0), status: ExitStatus::Code(4) }, now);
+    assert!(
+        matches!(reports(&looping)[..], [Report::Dead(_), Report::CrashLoop { failures: 2, .. }]),
+        "{looping:?}"
+    );
+    arbiter.handle(Event::Signal(Signal::Hup), now);
+    arbiter.handle(Event::SettingsAccepted(policy), now);
+    let tried = arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
+    assert!(tried.contains(&Action::Spawn { slot: Slot(0), generation: Generation(2) }), "{tried:?}");
+    let over = arbiter.handle(Event::Ready(Slot(0)), now);
+    assert!(reports(&over).contains(&Report::CrashLoopOver), "{over:?}");
 }

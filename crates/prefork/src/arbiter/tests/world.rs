@@ -70,6 +70,8 @@ pub(super) struct World {
     pub(super) spawns: Vec<Moment>,
     /// Until when a crash loop waits.
     pub(super) crash_loop: Option<Moment>,
+    /// A program that could not prove itself has to stay.
+    pub(super) no_way_back: bool,
     /// A crash loop was to end the master.
     pub(super) gave_up: bool,
     last_event: Moment,
@@ -107,6 +109,7 @@ impl World {
             reloading: false,
             spawns: Vec::new(),
             crash_loop: None,
+            no_way_back: false,
             gave_up: false,
             last_event: now,
             events_now: 0,

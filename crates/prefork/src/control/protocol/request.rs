@@ -98,6 +98,10 @@ impl Request {
             command: &'a Command,
         }
         // Names are texts and values are texts, numbers and booleans: nothing that JSON cannot say.
+        #[expect(
+            clippy::expect_used,
+            reason = "a request is written by clients, of members that JSON can say"
+        )]
         let mut line = serde_json::to_vec(&Line { v: VERSION, id: &self.id, command: &self.command })
             .expect("a request has only members that JSON can say");
         line.push(b'\n');

@@ -29,6 +29,8 @@ pub struct Status {
     pub last_reload: Option<LastReload>,
     /// The upgrade that runs.
     pub upgrade: Option<Upgrade>,
+    /// The last upgrade that has ended; `None` while one runs.
+    pub last_upgrade: Option<LastUpgrade>,
     /// Deaths of workers since its start, by cause.
     pub deaths: BTreeMap<String, u64>,
     /// Requests served since its start.
@@ -98,4 +100,26 @@ pub struct Upgrade {
     pub state: String,
     /// The new master's process id, once there is one.
     pub pid: Option<i32>,
+}
+
+/// An upgrade that has ended. Who asks for one loses the connection where the new program takes the old one's place, and
+/// finds here how it went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastUpgrade {
+    /// How it ended.
+    pub result: UpgradeResult,
+    /// Why, if not well.
+    pub reason: Option<String>,
+    /// When it ended, in seconds of Unix time.
+    pub at: u64,
+}
+
+/// How an upgrade ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpgradeResult {
+    /// The program that says so is the new one.
+    Ok,
+    /// The program from before it serves on.
+    Failed,
 }

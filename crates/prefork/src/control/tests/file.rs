@@ -9,6 +9,7 @@ use nix::unistd::Uid;
 use tempfile::tempdir;
 
 use super::super::server::{Access, Control};
+use super::stage::Stage;
 use crate::socket_file::{Look, SocketFileError};
 
 fn bind(path: &Path) -> Result<Control, SocketFileError> {
@@ -105,4 +106,44 @@ fn a_path_that_cannot_be_is_an_error_that_says_so() {
     for path in ["", "\0abstract", "a\0b"] {
         assert!(bind(Path::new(path)).is_err(), "{path:?}");
     }
+}
+
+#[test]
+fn a_socket_that_moves_keeps_its_clients() {
+    let mut stage = Stage::new();
+    let (old, new) = (stage.path(), stage.path().with_extension("moved"));
+    let mut client = stage.client();
+    stage.settle();
+    stage.control.change(&new, access(0o660)).expect("it can move");
+    assert!(!old.exists());
+    assert_eq!(stage.control.path(), new);
+    assert_eq!(fs::symlink_metadata(&new).expect("it is there").permissions().mode() & 0o7777, 0o660);
+    client.ask("status");
+    assert_eq!(stage.converse(&mut client).lines.len(), 1);
+    assert!(UnixStream::connect(&new).is_ok());
+}
+
+#[test]
+fn a_socket_that_cannot_move_stays() {
+    let mut stage = Stage::new();
+    let path = stage.path();
+    let taken = path.with_extension("taken");
+    let _other = bind(&taken).expect("it can be bound");
+    assert!(matches!(stage.control.change(&taken, access(0o600)), Err(SocketFileError::InUse(_))));
+    assert_eq!(stage.control.path(), path);
+    assert!(UnixStream::connect(&path).is_ok());
+}
+
+#[test]
+fn a_socket_that_stays_takes_another_mode_and_comes_back_if_its_file_has_gone() {
+    let mut stage = Stage::new();
+    let path = stage.path();
+    let mode = || fs::symlink_metadata(&path).expect("it is there").permissions().mode() & 0o7777;
+    stage.control.change(&path, access(0o660)).expect("it can change");
+    assert_eq!(mode(), 0o660);
+    assert!(UnixStream::connect(&path).is_ok());
+    fs::remove_file(&path).expect("it can be removed");
+    stage.control.change(&path, access(0o600)).expect("it can be made anew");
+    assert_eq!(mode(), 0o600);
+    assert!(UnixStream::connect(&path).is_ok());
 }

@@ -1,6 +1,8 @@
 //! How the server is, in a handful of lines.
 
-use prefork::control::{LastReload, Pool, ReloadResult, ServerState, Status, Upgrade};
+use prefork::control::{
+    LastReload, LastUpgrade, Pool, ReloadResult, ServerState, Status, Upgrade, UpgradeResult,
+};
 
 use super::table::{Side, lay_out};
 use super::text::{harmless, in_lines, span};
@@ -26,6 +28,7 @@ pub(super) fn show(status: &Status, now: u64) -> String {
         ("deaths", Some(or_none(&deaths))),
         ("last reload", status.last_reload.as_ref().map(|last| reload(last, now))),
         ("upgrade", status.upgrade.as_ref().map(upgrade)),
+        ("last upgrade", status.last_upgrade.as_ref().map(|last| upgraded(last, now))),
     ];
     // A value of several lines, as the problems of a configuration, goes on below itself.
     let rows = facts.iter().filter_map(|(name, value)| Some((name, in_lines(value.as_ref()?)))).flat_map(
@@ -79,6 +82,15 @@ fn upgrade(upgrade: &Upgrade) -> String {
     match upgrade.pid {
         Some(pid) => format!("{}, pid {pid}", upgrade.state),
         None => upgrade.state.clone(),
+    }
+}
+
+fn upgraded(last: &LastUpgrade, now: u64) -> String {
+    let ago = span(now.saturating_sub(last.at) as f64);
+    let reason = last.reason.as_deref().unwrap_or("no reason is known");
+    match last.result {
+        UpgradeResult::Ok => format!("this program took over {ago} ago"),
+        UpgradeResult::Failed => format!("failed {ago} ago; the program from before it serves on:\n{reason}"),
     }
 }
 
