@@ -21,7 +21,7 @@ use crate::processes::{children, is_alive, signal_to, writers_of};
 use crate::program::{install_echo, program};
 use crate::wait::{until, within};
 
-/// What is done in a server's directory before its start.
+/// What is done in the server's directory before it starts.
 type Preparation = Box<dyn Fn(&Path)>;
 
 /// How a server is to be started.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use kit::{Server, Signal, children, skipped, status};
+use kit::{Connection, Place, Server, Signal, children, skipped, status};
 use tempfile::TempDir;
 
 const NOBODY: u32 = 65534;
@@ -193,8 +193,8 @@ fn a_reload_looks_anew_where_a_link_to_work_in_points_to() {
         symlink(release, &current).expect("a link can be made");
     };
     point_to("1");
-    let keys = format!("chdir = \"{}\"\npidfile = \"a.pid\"\n", current.display());
-    let server = Server::echo(&format!("{ONE}{keys}")).start();
+    let keys = format!("chdir = \"{}\"\npidfile = \"a.pid\"\nbind = \"unix:a.sock\"\n", current.display());
+    let server = Server::echo(&format!("{ONE}{keys}")).without_bind().start();
     let before = server.wait_for_workers(1);
     point_to("2");
     server.signal(Signal::HUP);
@@ -205,4 +205,27 @@ fn a_reload_looks_anew_where_a_link_to_work_in_points_to() {
         assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).ok().as_ref(), Some(&two));
     }
     server.wait_for("the old one's end", |_| (!folder.path().join("1/a.pid").exists()).then_some(()));
+    let there = Place::Unix(current.join("a.sock"));
+    server.wait_for("an answer there", |_| {
+        let answer = Connection::open(&there).and_then(|mut connection| connection.get("/", ""));
+        answer.ok().filter(|answer| answer.status == 200)
+    });
+    assert!(!folder.path().join("1/a.sock").exists(), "{}", server.said());
+}
+
+#[test]
+fn a_directory_to_work_in_that_was_renamed_is_the_same_one() {
+    let folder = open_folder();
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    fs::create_dir(&old).expect("a directory can be made");
+    let inside = format!("cd {} && exec \"$@\"", old.display());
+    let setup = Server::echo(&format!("{ONE}bind = \"unix:a.sock\"\n")).without_bind();
+    let server = setup.under(["sh", "-c", &inside, "sh"]).start();
+    let before = server.wait_for_workers(1);
+    fs::rename(&old, &new).expect("it can be renamed");
+    server.signal(Signal::HUP);
+    server.wait_for_others(&before, 1);
+    assert_eq!(server.places().len(), 1, "{}", server.said());
+    let answer = Connection::open(new.join("a.sock").as_path());
+    assert_eq!(answer.and_then(|mut it| it.get("/", "")).expect("an answer").status, 200);
 }

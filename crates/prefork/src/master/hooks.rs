@@ -21,7 +21,7 @@ use super::Master;
 use super::report::Ended;
 
 /// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How many commands run at once.
 const AT_ONCE: usize = 16;
 /// How many wait at most. A pool that dies faster than its hooks run must not fill the master's memory.
@@ -141,6 +141,18 @@ impl HookRunner {
             _ => None,
         };
         running.chain(rest).min()
+    }
+
+    /// Nothing runs or waits any more: another program is about to know of none of it.
+    pub(super) fn give_up(&mut self) {
+        if !self.is_idle() {
+            let (running, waiting) = (self.running.len(), self.waiting.len());
+            tracing::warn!(
+                "upgrade: {running} hook commands that run are ended, and {waiting} that wait left out"
+            );
+        }
+        self.waiting.clear();
+        self.running.drain(..).for_each(|running| kill_group(running.pid));
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -14,6 +14,7 @@ use crate::ids::{Moment, Slot};
 use crate::sys;
 use crate::worker::Message;
 
+use super::successor::Successor;
 use super::{Master, Predecessor};
 
 /// The signals that mean something to the master.
@@ -90,9 +91,9 @@ impl<A: App> Master<A> {
         let wait = if span.is_zero() { span } else { span + Duration::from_millis(1) };
         let signals = self.signals.iter().map(AsFd::as_fd);
         let pipes = self.children.values().filter_map(|child| child.pipe.as_ref());
-        let successor = self.successor.as_ref().and_then(|successor| successor.ready.as_ref());
+        let successor = self.successor.as_ref().and_then(Successor::source);
         let predecessor = self.predecessor.as_ref().and_then(Predecessor::pidfd);
-        let others = pipes.chain(successor).chain(predecessor).map(AsFd::as_fd);
+        let others = pipes.chain(predecessor).map(AsFd::as_fd).chain(successor.map(AsFd::as_fd));
         let mut sources: Vec<_> =
             signals.chain(others).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         let operators = desk.into_iter().flat_map(|control| control.sources());
@@ -109,27 +110,34 @@ impl<A: App> Master<A> {
         }
     }
 
-    /// Reads what one worker has said. At the latest before its death is told, so that a worker which was ready and
-    /// then died is not taken for one that never was.
-    pub(super) fn hear_worker(&mut self, slot: Slot) {
-        let Some(child) = self.children.get_mut(&slot) else { return };
+    /// Reads some of what one worker has said, and says whether there was something. However much it says, it is heard once of
+    /// each sort, and the others are heard too.
+    pub(super) fn hear_worker(&mut self, slot: Slot) -> bool {
+        let Some(child) = self.children.get_mut(&slot) else { return false };
+        let Some(pipe) = &child.pipe else { return false };
         let mut bytes = [0; 64];
-        while let Some(pipe) = &child.pipe {
-            let count = match rustix::io::read(pipe, &mut bytes[..]) {
-                Ok(0) => {
-                    child.pipe = None; // it would be readable for ever
-                    return;
+        let count = match rustix::io::read(pipe, &mut bytes[..]) {
+            Ok(0) => {
+                child.pipe = None; // it would be readable for ever
+                return false;
+            }
+            Ok(count) => count,
+            Err(_) => return false,
+        };
+        for message in bytes.iter().take(count).filter_map(|byte| Message::from_byte(*byte)) {
+            match message {
+                Message::Ready if !std::mem::replace(&mut child.said.ready, true) => {
+                    self.events.push_back(Event::Ready(slot));
                 }
-                Ok(count) => count,
-                Err(_) => return,
-            };
-            for message in bytes.iter().take(count).filter_map(|byte| Message::from_byte(*byte)) {
-                self.events.push_back(match message {
-                    Message::Ready => Event::Ready(slot),
-                    Message::Retire(wish) => Event::RetireWanted(slot, wish),
-                });
+                Message::Retire(wish)
+                    if child.said.ready && !std::mem::replace(&mut child.said.wish, true) =>
+                {
+                    self.events.push_back(Event::RetireWanted(slot, wish));
+                }
+                Message::Ready | Message::Retire(_) => {}
             }
         }
+        true
     }
 
     fn hear_signals(&mut self) {
@@ -179,7 +187,9 @@ impl<A: App> Master<A> {
         if now >= self.next_tick {
             self.next_tick = now + self.arbiter.tick();
             self.oom_kills.look(now);
-            for slot in self.children.iter().filter(|(_, child)| child.is_readable).map(|(slot, _)| slot) {
+            for slot in
+                self.children.iter().filter(|(_, child)| child.board.is_readable()).map(|(slot, _)| slot)
+            {
                 let cell = self.board.cell(*slot);
                 self.events.push_back(Event::Beat { slot: *slot, beat: cell.beat(), turn: cell.turn() });
             }
