@@ -133,6 +133,20 @@ fn a_configuration_that_the_new_master_refuses_leaves_the_old_one_as_it_was() {
 }
 
 #[test]
+fn a_new_master_that_finds_an_address_in_use_leaves_nothing_behind() {
+    let config = |bind: &str| format!("{TWO}bind = {bind}\n");
+    let server = Server::installed_echo(&config("\"127.0.0.1:0\"")).without_bind().start();
+    server.wait_for_workers(2);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    server.rewrite(&config(&format!("[\"127.0.0.1:0\", \"unix:fresh\", \"{address}\"]")));
+    server.signal(Signal::USR2);
+    server.wait_for_line(&["upgrade: failed", "exit status 5"]);
+    assert!(!server.path().join("pid.2").exists() && !server.path().join("fresh").exists());
+    assert_eq!(number_in(&server, "pid"), Some(server.pid()));
+}
+
+#[test]
 fn a_second_upgrade_is_refused_while_one_runs() {
     let server = Server::installed_echo(TWO).start();
     server.wait_for_workers(2);
@@ -180,6 +194,27 @@ fn when_the_old_master_is_killed_the_new_one_takes_everything_over() {
     server.signal(Signal::TERM);
     server.wait_until_gone(new);
     assert!(!socket.exists() && !server.path().join("pid").exists());
+}
+
+#[test]
+fn the_old_master_may_end_before_the_new_one_serves() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let mut server = Server::installed_echo(TWO).start();
+        server.wait_for_workers(2);
+        let hammer = server.hammer();
+        server.rewrite(&format!("{TWO}raw_env = [\"ECHO_BOOT=slow=1\"]\n"));
+        server.signal(Signal::USR2);
+        let line = server.wait_for_line(&["the new master is pid"]);
+        let new = line.rsplit(' ').next().and_then(|pid| pid.parse().ok()).expect("a process id");
+        server.wait_for("its workers", |_| (children(new).len() == 2).then_some(()));
+        server.signal(signal);
+        server.wait_for_end();
+        server.follow(new);
+        wait_for_number(&server, "pid", new);
+        server.wait_for_workers(2);
+        hammer.strike(50);
+        hammer.verdict();
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::thread;
 
 use kit::{Server, Signal, children, install_echo, install_script, is_alive, signal_to};
 
@@ -55,6 +56,16 @@ impl Phase {
     }
 }
 
+/// Tells a story of every phase, of all at once.
+fn in_every_phase(story: impl Fn(Phase) + Sync) {
+    thread::scope(|scope| {
+        for phase in Phase::ALL {
+            let story = &story;
+            scope.spawn(move || story(phase));
+        }
+    });
+}
+
 fn start() -> Server {
     let server = Server::installed_echo("[server]\nworkers = 2\nupgrade = \"exec\"\n").start();
     server.wait_for_workers(2);
@@ -64,7 +75,7 @@ fn start() -> Server {
 #[test]
 fn a_stop_ends_it_whole_in_every_phase() {
     for signal in [Signal::TERM, Signal::INT] {
-        for phase in Phase::ALL {
+        in_every_phase(|phase| {
             let mut server = start();
             phase.reach(&server);
             let family = children(server.pid());
@@ -72,13 +83,13 @@ fn a_stop_ends_it_whole_in_every_phase() {
             assert_eq!(server.wait_for_end(), Some(0), "{phase:?}: {}", server.said());
             let left: Vec<_> = family.into_iter().filter(|pid| is_alive(*pid)).collect();
             assert!(left.is_empty(), "{phase:?}: {left:?} live on; {}", server.said());
-        }
+        });
     }
 }
 
 #[test]
 fn a_reload_and_a_second_upgrade_have_an_answer_in_every_phase() {
-    for phase in Phase::ALL {
+    in_every_phase(|phase| {
         let server = start();
         let before = server.workers();
         let hammer = server.hammer();
@@ -96,12 +107,12 @@ fn a_reload_and_a_second_upgrade_have_an_answer_in_every_phase() {
         server.wait_for_line(&["generation 3 has taken over"]);
         server.wait_for_workers(3);
         hammer.verdict();
-    }
+    });
 }
 
 #[test]
 fn workers_that_die_meanwhile_are_replaced() {
-    for phase in Phase::ALL {
+    in_every_phase(|phase| {
         let server = start();
         let before = server.workers();
         phase.reach(&server);
@@ -109,7 +120,7 @@ fn workers_that_die_meanwhile_are_replaced() {
         server.wait_for_line(&["upgrade: done"]);
         server.wait_for_others(&before, 2);
         assert_eq!(server.get("/").status, 200, "{phase:?}");
-    }
+    });
 }
 
 #[test]
@@ -149,6 +160,59 @@ fn an_upgrade_waits_for_the_reload_that_runs_and_comes_before_one_that_waits() {
     server.wait_for_line(&["generation 4 has taken over"]);
     server.wait_for_others(&first, 2);
     hammer.verdict();
+}
+
+#[test]
+fn a_stop_with_a_delay_ends_a_check_and_does_not_call_that_a_failure() {
+    let mut server = start();
+    server.reconfigure("[server]\nworkers = 2\nupgrade = \"exec\"\ndrain_delay = 1\n");
+    server.wait_for_line(&["generation 2 serves alone"]);
+    install_script(&server.path().join("echo"), "exec sleep 1000");
+    server.signal(Signal::USR2);
+    server.wait_for("the check", |server| (children(server.pid()).len() == 3).then_some(()));
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_for_end(), Some(0));
+    assert_eq!(server.line_with(&["upgrade: failed"]), None);
+}
+
+#[test]
+fn when_the_master_is_killed_all_of_its_workers_go() {
+    in_every_phase(|phase| {
+        let mut server = start();
+        phase.reach(&server);
+        let family = children(server.pid());
+        server.signal(Signal::KILL);
+        assert_eq!(server.wait_for_end(), None);
+        family.iter().for_each(|pid| server.wait_until_gone(*pid));
+    });
+}
+
+#[test]
+fn a_reload_that_cannot_end_does_not_keep_an_upgrade_waiting() {
+    let server = start();
+    let first = server.workers();
+    let config =
+        "[server]\nworkers = 3\nupgrade = \"exec\"\nboot_timeout = 1\nraw_env = [\"ECHO_BOOT=slow=0.3\"]\n";
+    server.reconfigure(config);
+    server
+        .wait_for("the new generation's first", |server| server.serving().difference(&first).next().copied());
+    // All others of its generation stop while they boot.
+    server.wait_for("a failed boot", |server| {
+        let booting = &server.workers() - &server.serving();
+        booting.iter().for_each(|worker| signal_to(*worker, Signal::STOP));
+        server.line_with(&["given up", "boot_timeout"])
+    });
+    server.signal(Signal::USR2);
+    server.wait_for("the new program", |server| {
+        let booting = &server.workers() - &server.serving();
+        let over = server.line_with(&["takes over"]);
+        if over.is_none() {
+            booting.iter().for_each(|worker| signal_to(*worker, Signal::STOP));
+        }
+        over
+    });
+    server.wait_for_line(&["upgrade: done"]);
+    server.wait_for_others(&first, 3);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::ids::{Generation, Moment};
 use super::action::{Action, Failure, Report, UpgradeFailure, UpgradeRefusal};
 use super::event::ExitStatus;
 use super::reload::{Candidate, Reload};
-use super::{Actions, Arbiter, Policy, UpgradeWay};
+use super::{Actions, Arbiter, Phase, Policy, UpgradeWay};
 
 /// How far an upgrade has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,9 +65,10 @@ impl Arbiter {
         out.push(Action::Report(Report::UpgradeRefused(refusal)));
     }
 
-    /// Begins to look at the new program, once no reload is under way.
+    /// Begins to look at the new program, once no reload keeps it waiting.
     pub(super) fn advance_upgrade(&mut self, now: Moment, out: &mut Actions) {
-        if self.upgrade == Upgrade::Waiting && self.reload == Reload::Idle {
+        if self.upgrade == Upgrade::Waiting && self.has_room_for_plans() {
+            self.overtake_the_reload(out);
             let until = now + self.policy.limits.boot_timeout;
             self.upgrade = Upgrade::Checking { since: now, until, late: false };
             out.push(Action::CheckProgram);
@@ -78,7 +79,7 @@ impl Arbiter {
         let Upgrade::Checking { since, until, late } = self.upgrade else { return };
         self.upgrade = Upgrade::None;
         let failure = match status {
-            _ if self.is_stopping() => return,
+            _ if self.phase != Phase::Running => return, // nobody waits for it any more
             _ if late => UpgradeFailure::CheckTimeout(until.since(since)),
             ExitStatus::Code(0) if understood => {
                 self.upgrade = Upgrade::Handing;
