@@ -256,6 +256,20 @@ impl Listener {
         self.id
     }
 
+    /// Whether it listens at an address. A relative path means another one in another working directory, and the same one in a
+    /// directory that was only renamed.
+    fn is_at(&self, address: &Address) -> bool {
+        let is_there = |path: &Path| {
+            self.place == Place::Unix(absolute(path))
+                || self.file.as_ref().is_none_or(|file| file.is_at(path))
+        };
+        self.address == *address
+            && match address {
+                Address::Unix(path) => is_there(path),
+                Address::Tcp { .. } | Address::Descriptor(_) => true,
+            }
+    }
+
     /// Whether somebody else keeps it.
     pub(crate) fn is_handed(&self) -> bool {
         self.handed

@@ -29,8 +29,7 @@ impl<A: App> Master<A> {
             return Ok(self.listeners.iter().map(Listener::id).collect());
         }
         let (sockets, identity) = (&settings.sockets, &settings.identity);
-        let present = self.listeners.iter().map(Listener::as_present);
-        let opened = settings.process.visit(|| open_missing(sockets, identity, present));
+        let opened = settings.process.visit(|| open_missing(sockets, identity, &self.listeners));
         let (wanted, fresh) =
             opened.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         for listener in &fresh {
