@@ -75,6 +75,14 @@ impl Connection {
         self.stream.set_read_timeout(Some(patience))
     }
 
+    /// Whether nothing has come that was not read: neither bytes nor the end.
+    pub fn is_silent(&self) -> bool {
+        let nothing = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        let looked = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [0]));
+        let restored = self.stream.set_nonblocking(false);
+        self.rest.is_empty() && restored.is_ok() && looked.is_err_and(|error| nothing(&error))
+    }
+
     /// Sends bytes.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
