@@ -124,7 +124,7 @@ fn a_program_that_cannot_serve_gives_the_place_back_with_the_settings_that_were_
         );
         assert_eq!(server.workers(), before);
     }
-    // What is lost meanwhile comes back, as the old settings have it.
+    // A worker that asks for its replacement is heard, and gets one as the old settings have it.
     server.lose_a_worker(Signal::TERM, 2);
     server.wait_for("flat descriptors", |server| {
         (descriptors(server.pid()) == descriptors_before).then_some(())

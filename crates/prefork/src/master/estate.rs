@@ -73,6 +73,7 @@ struct HandedChild {
     doors: Vec<Door>,
     base: Counts,
     killed: bool,
+    said: Said,
     /// The number of its board's file.
     board: RawFd,
 }
@@ -217,7 +218,7 @@ impl HandedChild {
             doors: self.doors.clone(),
             base: self.base,
             killed: self.killed,
-            said: Said::default(),
+            said: self.said,
             board,
         })
     }
@@ -264,6 +265,7 @@ impl<A: App> Master<A> {
             doors: child.doors.clone(),
             base: child.base,
             killed: child.killed,
+            said: child.said,
             board: child.board.file.as_raw_fd(),
         };
         let boards = self.children.values().map(|child| &child.board).chain([&self.shared_board]);

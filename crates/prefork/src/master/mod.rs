@@ -26,6 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use nix::sys::signalfd::SignalFd;
+use serde::{Deserialize, Serialize};
 
 use ::settings::Described;
 
@@ -121,7 +122,7 @@ struct Child {
 }
 
 /// What a worker has said: it is believed once.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Said {
     ready: bool,
     wish: bool,
