@@ -196,24 +196,41 @@ fn when_the_old_master_is_killed_the_new_one_takes_everything_over() {
     assert!(!socket.exists() && !server.path().join("pid").exists());
 }
 
+/// Begins an upgrade to a master that takes its time to boot, and gives its process id.
+fn begin_a_slow_upgrade(server: &Server) -> i32 {
+    server.rewrite(&format!("{TWO}raw_env = [\"ECHO_BOOT=slow=1\"]\n"));
+    server.signal(Signal::USR2);
+    let line = server.wait_for_line(&["the new master is pid"]);
+    let new = line.rsplit(' ').next().and_then(|pid| pid.parse().ok()).expect("a process id");
+    server.wait_for("its workers", |_| (children(new).len() == 2).then_some(()));
+    new
+}
+
 #[test]
-fn the_old_master_may_end_before_the_new_one_serves() {
-    for signal in [Signal::TERM, Signal::KILL] {
-        let mut server = Server::installed_echo(TWO).start();
-        server.wait_for_workers(2);
-        let hammer = server.hammer();
-        server.rewrite(&format!("{TWO}raw_env = [\"ECHO_BOOT=slow=1\"]\n"));
-        server.signal(Signal::USR2);
-        let line = server.wait_for_line(&["the new master is pid"]);
-        let new = line.rsplit(' ').next().and_then(|pid| pid.parse().ok()).expect("a process id");
-        server.wait_for("its workers", |_| (children(new).len() == 2).then_some(()));
-        server.signal(signal);
-        server.wait_for_end();
-        server.follow(new);
-        wait_for_number(&server, "pid", new);
-        server.wait_for_workers(2);
-        hammer.strike(50);
-        hammer.verdict();
+fn the_old_master_may_die_before_the_new_one_serves() {
+    let mut server = Server::installed_echo(TWO).start();
+    server.wait_for_workers(2);
+    let hammer = server.hammer();
+    let new = begin_a_slow_upgrade(&server);
+    server.signal(Signal::KILL);
+    server.wait_for_end();
+    server.follow(new);
+    wait_for_number(&server, "pid", new);
+    server.wait_for_workers(2);
+    hammer.strike(50);
+    hammer.verdict();
+}
+
+#[test]
+fn a_stop_before_the_new_master_serves_is_one_of_both() {
+    let mut server = Server::installed_echo(TWO).flags(["-b", "unix:socket"]).start();
+    server.wait_for_workers(2);
+    let new = begin_a_slow_upgrade(&server);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_for_end(), Some(0));
+    server.wait_until_gone(new);
+    for left in ["pid", "pid.2", "socket"] {
+        assert!(!server.path().join(left).exists(), "{left}");
     }
 }
 
@@ -332,14 +349,16 @@ fn an_upgraded_master_is_upgraded_again() {
 
 #[test]
 fn a_term_to_both_masters_ends_both() {
-    let mut server = Server::installed_echo(TWO).start();
+    let mut server = Server::installed_echo(TWO).flags(["-b", "unix:socket"]).start();
     server.wait_for_workers(2);
     let new = upgrade(&server);
     server.signal(Signal::TERM);
     signal_to(new, Signal::TERM);
     assert_eq!(server.wait_for_end(), Some(0));
     server.wait_until_gone(new);
-    assert!(!server.path().join("pid").exists() && !server.path().join("pid.2").exists());
+    for left in ["pid", "pid.2", "socket"] {
+        assert!(!server.path().join(left).exists(), "{left}");
+    }
 }
 
 #[test]
