@@ -24,7 +24,8 @@ pub use manager::Manager;
 pub use operator::{Asking, Told};
 pub use place::Place;
 pub use processes::{
-    children, descriptors, executable, is_alive, memory, signal_to, status_field, threads, title,
+    children, descriptors, executable, is_alive, memory, processor_time, signal_to, status_field, threads,
+    title, zombies,
 };
 pub use program::{Broken, install_echo, install_script};
 pub use rustix::process::Signal;

@@ -6,6 +6,7 @@ mod doors;
 mod estate;
 mod handover;
 mod hooks;
+mod limits;
 mod notify;
 mod oom;
 mod pidfile;
@@ -280,6 +281,7 @@ impl<A: App> Master<A> {
         (board, file): (Scoreboard, OwnedFd),
         now: Moment,
     ) -> Result<Self, SetupError> {
+        limits::raise(&setup.policy());
         let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
         let Beginning { reload, when_serving, logs, hooks, prefix, program, listeners, .. } = beginning;
         let Beginning { version, activated, pidfile, predecessor, notify, watched, ready, .. } = beginning;
@@ -429,6 +431,7 @@ impl<A: App> Master<A> {
                 tracing::error!("{error}");
             }
             setup.explain_size(known);
+            limits::raise(&setup.policy());
             sys::title::show(&setup.settings.identity.proc_name, "master");
         }
         self.old = None;

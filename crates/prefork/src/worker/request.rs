@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,6 +26,17 @@ use super::held::{HeldSockets, NEVER_BEGUN, TIMED_OUT};
 use super::life::{Life, OpenGuard};
 use super::recycling::Recycling;
 use super::turn::Turn;
+
+/// Says so if bodies cannot be buffered in a directory. To be tried as the user that workers run as, and once the application
+/// is prepared, which may make it.
+pub(crate) fn try_buffer(directory: &Path) {
+    if let Err(error) = Spool::try_directory(directory) {
+        tracing::warn!(
+            "server.request_buffer_dir: no file can be made in {}: {error}; larger bodies are answered with 503",
+            directory.display()
+        );
+    }
+}
 
 /// What all requests of a worker share.
 pub(super) struct Handling<A: App> {
