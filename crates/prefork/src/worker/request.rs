@@ -17,8 +17,9 @@ use tower_service::Service;
 
 use crate::app::{App, BodyPolicy, BoxError, Client};
 use crate::http::{self as wire, AccessLog, Answer, Body, Entry, Flow, RequestIds, Spool, Stream, refusal};
-use crate::scoreboard::{Scoreboard, Tenant};
+use crate::scoreboard::{LastWords, Scoreboard, Tenant};
 use crate::settings::Settings;
+use crate::sys;
 
 use super::WorkerHooks;
 use super::busy::Busy;
@@ -157,7 +158,12 @@ impl<A: App> Handling<A> {
         let result = tokio::select! {
             biased;
             result = call => result.map_err(|error| failed(id, error.into())),
-            () = self.life.aborted_from_now() => Err(timed_out()),
+            () = self.life.aborted_from_now() => {
+                let slot = self.hooks.worker.slot;
+                let words = LastWords::read(self.board.cell(slot), sys::now());
+                tracing::warn!(%slot, "aborted while awaiting: {words}");
+                Err(timed_out())
+            }
         };
         let status = result.as_ref().map_or_else(|Refused(status, _)| *status, Response::status);
         if let Some((method, uri)) = hooked {
