@@ -16,8 +16,9 @@
 //! | `x-echo-size: N` | answers with N bytes |
 //! | `x-echo-eat: MB` | keeps so much memory |
 //!
-//! `ECHO_BOOT=fail` in the environment makes workers fail to boot, `ECHO_BOOT=slow=S` makes them take S seconds.
-//! `ECHO_PREPARE=fail`, `panic` or `slow=S` does the same to the preparation that comes before them.
+//! `ECHO_BOOT=fail` in the environment makes workers fail to boot, `ECHO_BOOT=slow=S` makes them take S seconds, and
+//! `ECHO_BOOT=fail-if=PATH` makes them fail while there is a file of that name.
+//! `ECHO_PREPARE=fail`, `panic`, `slow=S` or `fail-if=PATH` does the same to the preparation that comes before them.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -65,9 +66,15 @@ fn told_by(variable: &str) -> Result<Option<Duration>, BoxError> {
     match std::env::var(variable).ok().as_deref() {
         Some("fail") => Err(format!("{variable}=fail: told to fail").into()),
         Some("panic") => panic!("{variable}=panic: told to panic"),
-        Some(told) => match told.strip_prefix("slow=") {
-            Some(seconds) => Ok(Some(Duration::try_from_secs_f64(seconds.parse()?)?)),
-            None => Err(format!("{variable}={told} is neither fail, panic nor slow=SECONDS").into()),
+        Some(told) => match told.split_once('=') {
+            Some(("slow", seconds)) => Ok(Some(Duration::try_from_secs_f64(seconds.parse()?)?)),
+            Some(("fail-if", path)) if Path::new(path).exists() => {
+                Err(format!("{variable}={told}: it is there").into())
+            }
+            Some(("fail-if", _)) => Ok(None),
+            _ => {
+                Err(format!("{variable}={told} is neither fail, panic, slow=SECONDS nor fail-if=PATH").into())
+            }
         },
         None => Ok(None),
     }

@@ -176,12 +176,15 @@ impl Connection {
 
     fn read_more(&mut self) -> io::Result<()> {
         let mut bytes = [0; 65536];
-        match self.stream.read(&mut bytes)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
+        match self.stream.read(&mut bytes) {
+            // Where a timeout is set, the kernel does not go on by itself after the process was stopped (signal(7)).
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
                 self.rest.extend_from_slice(&bytes[..count]);
                 Ok(())
             }
+            Err(error) => Err(error),
         }
     }
 }

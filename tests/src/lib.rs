@@ -24,8 +24,8 @@ pub use manager::Manager;
 pub use operator::{Asking, Told};
 pub use place::Place;
 pub use processes::{
-    children, descriptors, executable, is_alive, memory, processor_time, signal_to, status_field, threads,
-    title, zombies,
+    children, descriptor_kinds, descriptor_limits, descriptors, executable, has_terminal, is_alive, memory,
+    processor_time, signal_to, status, status_field, threads, title, zombies,
 };
 pub use program::{Broken, install_echo, install_script};
 pub use rustix::process::Signal;

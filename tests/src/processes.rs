@@ -34,11 +34,9 @@ pub fn executable(pid: i32) -> PathBuf {
     fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default()
 }
 
-/// The number that a line of `/proc/PID/status` begins with, as that of `VmRSS` in kB.
-pub fn status_field(pid: i32, name: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    value.split_whitespace().next().map(str::to_owned)
+/// The first word of a field of a process's status, as the number of `VmRSS` in kB.
+pub fn status_field(pid: i32, field: &str) -> Option<String> {
+    status(pid, field).into_iter().next()
 }
 
 /// The processes whose standard output or error is this file, whoever their parents are by now.
@@ -49,6 +47,11 @@ pub(crate) fn writers_of(file: &Path) -> Vec<i32> {
         [1, 2].iter().any(|fd| fs::read_link(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|it| it == file))
     };
     pids.filter(writes).collect()
+}
+
+/// Whether this process has a controlling terminal, as then have the servers that it starts (tty(4)).
+pub fn has_terminal() -> bool {
+    fs::File::open("/dev/tty").is_ok()
 }
 
 /// How many descriptors a process has open.
@@ -82,6 +85,31 @@ pub fn zombies(pid: i32) -> usize {
         fields.next() == Some("Z") && fields.next() == Some(pid.to_string().as_str())
     };
     stats.filter(is_one).count()
+}
+
+/// What a process's descriptors are, without the numbers that tell one socket or pipe from another.
+pub fn descriptor_kinds(pid: i32) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let targets = entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let mut kinds: Vec<String> =
+        targets.map(|target| target.to_string_lossy().replace(|c: char| c.is_ascii_digit(), "")).collect();
+    kinds.sort();
+    kinds
+}
+
+/// How many descriptors a process may have, before it asks for more and at most; what is unlimited is the highest number.
+pub fn descriptor_limits(pid: i32) -> Option<(u64, u64)> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let mut words = line.split_whitespace().map(|word| word.parse().unwrap_or(u64::MAX));
+    Some((words.next()?, words.next()?))
+}
+
+/// The words of a field of a process's status, as the four of `Uid`: real, effective, saved and that for files.
+pub fn status(pid: i32, field: &str) -> Vec<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 /// How many threads a process has.

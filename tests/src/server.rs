@@ -21,6 +21,9 @@ use crate::processes::{children, is_alive, signal_to, writers_of};
 use crate::program::{install_echo, program};
 use crate::wait::{until, within};
 
+/// What is done in the server's directory before it starts.
+type Preparation = Box<dyn Fn(&Path)>;
+
 /// How a server is to be started.
 pub struct Setup {
     program: PathBuf,
@@ -29,7 +32,7 @@ pub struct Setup {
     variables: Vec<(String, String)>,
     before: Vec<String>,
     handed: Vec<OwnedFd>,
-    prepare: Vec<Box<dyn Fn(&Path)>>,
+    prepare: Vec<Preparation>,
 }
 
 /// A server in a directory of its own, which ends with it.

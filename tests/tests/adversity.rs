@@ -207,7 +207,7 @@ fn a_low_limit_of_descriptors_is_raised_as_far_as_it_goes() {
 #[test]
 fn a_limit_of_descriptors_that_is_too_low_is_told_of_and_what_fits_serves() {
     let mut server = Server::echo("[server]\nworkers = 20\n").under(["prlimit", "--nofile=40"]).start();
-    server.wait_for_line(&["[WARNING]", "40 descriptors", "RLIMIT_NOFILE"]);
+    server.wait_for_line(&["[WARNING]", "the hard limit of descriptors is 40"]);
     server.wait_for_line(&["[ERROR]", "could not be forked", "Too many open files", "RLIMIT_NOFILE"]);
     assert_eq!(server.get("/").status, 200);
     server.signal(Signal::TERM);

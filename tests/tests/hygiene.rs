@@ -46,23 +46,3 @@ fn signals_that_were_ignored_at_the_start_are_heard_all_the_same() {
     server.signal(Signal::INT);
     assert_eq!(server.wait_for_end(), Some(0));
 }
-
-#[test]
-fn workers_drop_to_the_user_and_group_for_good() {
-    let config = "[server]\nworkers = 1\nuser = \"nobody\"\nrequest_buffer_dir = \"/var/tmp\"\n";
-    if !rustix::process::geteuid().is_root() {
-        return kit::skipped("only root can become somebody else");
-    }
-    let server = Server::echo(config).start();
-    let worker = *server.wait_for_workers(1).first().expect("a worker");
-    let status = fs::read_to_string(format!("/proc/{worker}/status")).expect("the worker's status");
-    let ids = |name: &str| -> Vec<String> {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line.split_whitespace().skip(1).map(str::to_owned).collect()
-    };
-    for name in ["Uid:", "Gid:"] {
-        let ids = ids(name);
-        assert!(ids.len() == 4 && ids.iter().all(|id| *id == ids[0] && *id != "0"), "{name} {ids:?}");
-    }
-    assert!(!ids("Groups:").contains(&"0".to_owned()), "{status}");
-}

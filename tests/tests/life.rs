@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use kit::{Server, Signal, descriptors, until};
+use kit::{Server, Signal, descriptors, title, until};
 
 #[test]
 fn a_killed_worker_is_replaced_and_its_last_words_are_one_line() {
     let server = Server::echo("[server]\nworkers = 2\n").start();
     let before = server.wait_for_workers(2);
     let _waiting = server.occupy("x-echo-sleep: 60\r\n", "/what/was/it?id=7");
+    // What was read is in the scoreboard a moment later.
+    server.wait_for("a busy worker", |_| {
+        before.iter().any(|worker| title(*worker).ends_with(" busy")).then_some(())
+    });
     for worker in &before {
         server.signal_worker(*worker, Signal::KILL);
     }

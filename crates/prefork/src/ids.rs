@@ -64,7 +64,7 @@ impl Generation {
 }
 
 /// A process id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Pid(pub(crate) i32);
 
 /// Bytes of memory.

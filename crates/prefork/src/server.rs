@@ -6,6 +6,7 @@ use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 
 use ::settings::Described;
+use nix::sys::resource::{Resource, getrlimit};
 
 use crate::app::{App, BoxError};
 use crate::arbiter::EXIT_STOPPED;
@@ -13,8 +14,8 @@ use crate::hooks::Hooks;
 use crate::http::TakeLine;
 use crate::listener::{Activation, BindError, Listener, ListenerId, inherit, open_all};
 use crate::master::{
-    Beginning, Estate, Master, NotifyVariables, Pidfile, PidfileError, Predecessor, Program, Setup,
-    SetupError, readiness_descriptor, second,
+    Beginning, Estate, Ground, Master, NotifyVariables, Pidfile, PidfileError, Predecessor, Program, Setup,
+    SetupError, Taken, block_signals, readiness_descriptor, second,
 };
 use crate::settings::{DirectoryError, Settings};
 use crate::sys::{thread_count, title};
@@ -217,9 +218,16 @@ impl<A: App> Ready<A> {
         if let Some(count @ 2..) = thread_count() {
             return Err(Error::Threads(count));
         }
+        // Before anything is there that a signal's default action would leave behind.
+        block_signals().map_err(SetupError::at("block its signals"))?;
         let program = Program::of_this_process();
         title::take_over();
         title::show(&self.settings.identity.proc_name, "master");
+        if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE)
+            && let Some(shortage) = self.settings.shortage_of_descriptors(most)
+        {
+            tracing::warn!("{shortage}");
+        }
         let master = match Estate::of_this_process().map_err(Error::Estate)? {
             Some((estate, _)) => self.take_over(program, estate)?,
             None => self.begin(program)?,
@@ -230,18 +238,21 @@ impl<A: App> Ready<A> {
     fn begin(self, program: Program) -> Result<Master<A>, Error> {
         let settings = &self.settings;
         settings.process.enter()?;
+        let activation = Activation::of_this_process()?;
+        let activated = !activation.is_empty();
         let mut predecessor = Predecessor::of_this_process();
         let pidfile = match &settings.process.pidfile {
             Some(path) if predecessor.is_some() => Some(Pidfile::take(&second(path), &settings.identity)?),
             Some(path) => Some(Pidfile::take(path, &settings.identity)?),
             None => None,
         };
-        let activation = Activation::of_this_process();
-        let activated = !activation.is_empty();
         let (sockets, identity) = (&settings.sockets, &settings.identity);
         let opened = match &mut predecessor {
-            Some(predecessor) => inherit(std::mem::take(&mut predecessor.listeners), sockets, identity),
-            None => open_all(sockets, identity, activation).map(|all| {
+            Some(predecessor) => predecessor.take_listeners().map_err(Error::Estate).and_then(|mut left| {
+                let wanted = inherit(&mut left, sockets, identity)?;
+                Ok((left, wanted))
+            }),
+            None => open_all(sockets, identity, activation).map_err(Error::from).map(|all| {
                 let wanted = all.iter().map(Listener::id).collect();
                 (all, wanted)
             }),
@@ -252,7 +263,7 @@ impl<A: App> Ready<A> {
                 if let Some(pidfile) = pidfile {
                     pidfile.remove();
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
         listeners.retain(|listener| wanted.contains(&listener.id())); // the rest is the other master's
@@ -268,18 +279,26 @@ impl<A: App> Ready<A> {
     /// It cannot, nor can the program before it be executed. Else that one goes on, and this never returns.
     fn take_over(self, program: Program, estate: Estate) -> Result<Master<A>, Error> {
         program.name_process();
-        let (left, activated) = estate.listeners();
-        let (sockets, identity) = (&self.settings.sockets, &self.settings.identity);
-        let opened = self.settings.process.enter().map_err(Error::from);
-        let (listeners, wanted) = match opened.and_then(|()| Ok(inherit(left, sockets, identity)?)) {
-            Ok(opened) => opened,
-            Err(error) => {
-                tracing::error!("{error}");
-                return Err(Error::Estate(estate.refuse(&program, &error.to_string())));
+        let mut taken = estate.take().map_err(Error::Estate)?;
+        match self.ground(&mut taken) {
+            Ok((wanted, ground)) => {
+                let listeners = std::mem::take(&mut taken.listeners);
+                let activated = estate.is_activated();
+                let (setup, beginning) = self.beginning(program, listeners, wanted, activated);
+                Ok(Master::take_over(setup, beginning, ground, estate, taken))
             }
-        };
-        let (setup, beginning) = self.beginning(program, listeners, wanted, activated);
-        Ok(Master::take_over(setup, beginning, estate)?)
+            Err(why) => {
+                tracing::error!("{why}");
+                Err(Error::Estate(estate.refuse(&taken, &program, &why.to_string())))
+            }
+        }
+    }
+
+    /// What a master needs beside what it was left.
+    fn ground(&self, taken: &mut Taken) -> Result<(Vec<ListenerId>, Ground), Error> {
+        self.settings.process.enter()?;
+        let wanted = inherit(&mut taken.listeners, &self.settings.sockets, &self.settings.identity)?;
+        Ok((wanted, Ground::new(Some(taken))?))
     }
 
     fn beginning(

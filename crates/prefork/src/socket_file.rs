@@ -73,10 +73,9 @@ impl SocketFile {
         &self.path
     }
 
-    /// Whether it is there still, at this path.
+    /// Whether a path leads to it.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
-        std::path::absolute(path).is_ok_and(|path| path == self.path)
-            && identity(&self.path).is_ok_and(|found| found == self.identity)
+        identity(path).is_ok_and(|found| found == self.identity)
     }
 
     /// Gives it another look.
@@ -90,7 +89,7 @@ impl SocketFile {
     /// Removes the file, unless another one has its name by now: whoever took the path over, as a second server after this one
     /// seemed dead, keeps it. To be called while the socket is open, as its inode is no other file's until then.
     pub(crate) fn remove(&self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity)
+        if self.is_at(&self.path)
             && let Err(error) = fs::remove_file(&self.path)
         {
             tracing::warn!("{} cannot be removed: {error}", self.path.display());

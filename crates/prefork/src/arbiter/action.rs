@@ -42,6 +42,8 @@ pub(crate) enum Action {
     AwaitHooks(Milestone),
     /// Start a second master; answered by `SuccessorServes` and `SuccessorEnded`.
     StartSuccessor,
+    /// End the second master, as it serves nobody and this one stops.
+    StopSuccessor,
     /// Ask the program on disk whether it could take over; answered by `ProgramChecked`.
     CheckProgram,
     /// End the process that does so.
@@ -226,6 +228,8 @@ pub(crate) enum UpgradeRefusal {
     Running,
     /// Nobody serves yet.
     Starting,
+    /// This master is one itself, and the one before it still runs.
+    Unfinished,
 }
 
 /// Why an upgrade came to nothing.

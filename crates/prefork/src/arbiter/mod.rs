@@ -143,13 +143,6 @@ impl Arbiter {
         (arbiter, vec![Action::AwaitHooks(Milestone::Start)])
     }
 
-    /// The same beside the master that started this one.
-    pub(crate) fn start_beside(policy: Policy, now: Moment) -> (Self, Vec<Action>) {
-        let (mut arbiter, out) = Self::start(policy, now);
-        arbiter.upgrade = Upgrade::Younger;
-        (arbiter, out)
-    }
-
     /// Goes on where another program's arbiter was, which handed over to this one or which this one has come back to.
     /// `policy` is what this program's settings say.
     pub(crate) fn resume_from(written: Self, policy: Policy, now: Moment) -> (Self, Vec<Action>) {

@@ -51,21 +51,30 @@ impl Arbiter {
         }
     }
 
-    /// Starts the waiting reload, if it may. The first start comes first: what it says of a broken application is the
-    /// operator's answer then, and there is no worker yet that could be kept. A reload that has proved itself, but whose
-    /// workers fail to boot since, does not keep the next one waiting: that one may bring the cure.
-    pub(super) fn begin_reload(&mut self, out: &mut Actions) {
-        let free = match self.reload {
+    /// Whether another reload or an upgrade may begin. One that has proved itself, but whose workers fail to boot since, does
+    /// not keep the next one waiting: that one may bring the cure.
+    pub(super) fn has_room_for_plans(&self) -> bool {
+        match self.reload {
             Reload::Idle => true,
             Reload::Rolling { since } => self.gate.failed_after(since),
             Reload::Reading | Reload::Preparing(_) | Reload::Proving { .. } => false,
-        };
-        if !self.reload_waits || !free || !self.ever_ready || self.is_being_replaced() {
-            return;
         }
-        if self.reload != Reload::Idle {
+    }
+
+    /// Gives up on finishing a reload, if one runs.
+    pub(super) fn overtake_the_reload(&mut self, out: &mut Actions) {
+        if std::mem::replace(&mut self.reload, Reload::Idle) != Reload::Idle {
             out.push(Action::Report(Report::ReloadOvertaken(self.generation)));
         }
+    }
+
+    /// Starts the waiting reload, if it may. The first start comes first: what it says of a broken application is the
+    /// operator's answer then, and there is no worker yet that could be kept.
+    pub(super) fn begin_reload(&mut self, out: &mut Actions) {
+        if !self.reload_waits || !self.has_room_for_plans() || !self.ever_ready || self.is_being_replaced() {
+            return;
+        }
+        self.overtake_the_reload(out);
         self.reload_waits = false;
         self.reload = Reload::Reading;
         out.push(Action::Report(Report::ReloadStarted(self.latest.next())));
@@ -145,6 +154,7 @@ impl Arbiter {
             && self.pool.iter().any(|worker| proved(worker, candidate.generation, now))
         {
             let Candidate { generation, policy } = candidate.clone();
+            let from = self.target();
             if policy.workers != self.policy.workers {
                 self.offset = 0;
             }
@@ -154,6 +164,7 @@ impl Arbiter {
             self.gate.forget_failures();
             self.has_replaced(out);
             out.push(Action::Promote(generation));
+            self.tell_the_size(from, out);
         }
         if matches!(self.reload, Reload::Rolling { .. })
             && self.pool.iter().all(|worker| self.has_arrived(worker))

@@ -88,6 +88,12 @@ impl Arbiter {
     pub(super) fn scale_to(&mut self, to: u16, out: &mut Actions) {
         let (from, to) = (self.target(), to.clamp(1, MOST_WORKERS));
         self.offset = i32::from(to) - i32::from(self.policy.workers);
+        self.tell_the_size(from, out);
+    }
+
+    /// Says that another number of workers is wanted, if it is.
+    pub(super) fn tell_the_size(&self, from: u16, out: &mut Actions) {
+        let to = self.target();
         if from != to {
             out.push(Action::Report(Report::Scaled { from, to }));
         }

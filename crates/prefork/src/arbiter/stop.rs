@@ -88,7 +88,8 @@ impl Arbiter {
         match self.upgrade {
             Upgrade::Checking { .. } => out.push(Action::KillCheck),
             Upgrade::Waiting | Upgrade::Handing => self.upgrade = Upgrade::None,
-            Upgrade::None | Upgrade::Successor { .. } | Upgrade::Younger => {}
+            Upgrade::Successor { ready: false } => out.push(Action::StopSuccessor),
+            Upgrade::None | Upgrade::Beside | Upgrade::Successor { ready: true } => {}
             Upgrade::OnTrial | Upgrade::GoingBack(..) => {}
         }
         if self.helper.is_some() {

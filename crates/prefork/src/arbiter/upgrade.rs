@@ -1,7 +1,7 @@
 //! A new program takes over: beside this one as a second master, or in its place.
 //!
 //! ```text
-//! fork:  None ──► Successor ── it ends ──► None            in that one: Younger ── the older has gone ──► None
+//! fork:  None ──► Successor ── it ends ──► None          in the second master: Beside ── the first ends ──► None
 //! exec:  None ──► Waiting ──► Checking ──► Handing ══ exec ══► OnTrial ── promoted ──► None
 //!                                │            └── exec failed ──► None  │
 //!                                └── refused ──► None                   └── failed ──► GoingBack ══ exec ══► None
@@ -14,19 +14,19 @@ use crate::ids::{Generation, Moment};
 use super::action::{Action, Failure, Report, UpgradeFailure, UpgradeRefusal};
 use super::event::ExitStatus;
 use super::reload::{Candidate, Reload};
-use super::{Actions, Arbiter, Policy, UpgradeWay};
+use super::{Actions, Arbiter, Phase, Policy, UpgradeWay};
 
 /// How far an upgrade has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Upgrade {
     None,
+    /// This is the second master, and the first still runs: it may have to go back to that one.
+    Beside,
     /// A second master runs.
     Successor {
         /// Whether one of its workers serves.
         ready: bool,
     },
-    /// This is the second master, and the first one has not gone.
-    Younger,
     /// A reload has to end first.
     Waiting,
     /// The new program is asked whether it can read its configuration and this state.
@@ -59,14 +59,16 @@ impl Arbiter {
                 };
                 return;
             }
+            Upgrade::Beside => UpgradeRefusal::Unfinished,
             _ => UpgradeRefusal::Running,
         };
         out.push(Action::Report(Report::UpgradeRefused(refusal)));
     }
 
-    /// Begins to look at the new program, once no reload is under way.
+    /// Begins to look at the new program, once no reload keeps it waiting.
     pub(super) fn advance_upgrade(&mut self, now: Moment, out: &mut Actions) {
-        if self.upgrade == Upgrade::Waiting && self.reload == Reload::Idle {
+        if self.upgrade == Upgrade::Waiting && self.has_room_for_plans() {
+            self.overtake_the_reload(out);
             let until = now + self.policy.limits.boot_timeout;
             self.upgrade = Upgrade::Checking { since: now, until, late: false };
             out.push(Action::CheckProgram);
@@ -77,7 +79,7 @@ impl Arbiter {
         let Upgrade::Checking { since, until, late } = self.upgrade else { return };
         self.upgrade = Upgrade::None;
         let failure = match status {
-            _ if self.is_stopping() => return,
+            _ if self.phase != Phase::Running => return, // nobody waits for it any more
             _ if late => UpgradeFailure::CheckTimeout(until.since(since)),
             ExitStatus::Code(0) if understood => {
                 self.upgrade = Upgrade::Handing;
@@ -153,16 +155,16 @@ impl Arbiter {
 
     /// Whether this program is about to be replaced in its process, or to prove that it may stay.
     pub(super) fn is_being_replaced(&self) -> bool {
-        !matches!(self.upgrade, Upgrade::None | Upgrade::Successor { .. } | Upgrade::Younger)
+        !matches!(self.upgrade, Upgrade::None | Upgrade::Beside | Upgrade::Successor { .. })
     }
 
     /// How far an upgrade is, if one runs.
     pub(crate) fn upgrade_in_words(&self) -> Option<&'static str> {
         match self.upgrade {
             Upgrade::None => None,
+            Upgrade::Beside => Some("the master before this one still runs"),
             Upgrade::Successor { ready: false } => Some("a second master starts"),
             Upgrade::Successor { ready: true } => Some("a second master serves beside this one"),
-            Upgrade::Younger => Some("the master before this one has not gone"),
             Upgrade::Waiting => Some("a reload has to end first"),
             Upgrade::Checking { .. } => Some("the new program is checked"),
             Upgrade::Handing => Some("the new program takes over"),
@@ -173,13 +175,7 @@ impl Arbiter {
 
     /// Whether two masters run on the same sockets.
     pub(crate) fn is_one_of_two(&self) -> bool {
-        matches!(self.upgrade, Upgrade::Successor { .. } | Upgrade::Younger)
-    }
-
-    pub(super) fn predecessor_gone(&mut self) {
-        if self.upgrade == Upgrade::Younger {
-            self.upgrade = Upgrade::None;
-        }
+        matches!(self.upgrade, Upgrade::Successor { .. } | Upgrade::Beside)
     }
 
     /// The first worker has proved itself: if it was a new program's, that one stays.
@@ -187,6 +183,17 @@ impl Arbiter {
         if self.upgrade == Upgrade::OnTrial {
             self.upgrade = Upgrade::None;
             out.push(Action::Report(Report::Upgraded(self.generation)));
+        }
+    }
+
+    /// The server that begins is a second master.
+    pub(crate) fn stand_beside_another(&mut self) {
+        self.upgrade = Upgrade::Beside;
+    }
+
+    pub(super) fn predecessor_gone(&mut self) {
+        if self.upgrade == Upgrade::Beside {
+            self.upgrade = Upgrade::None;
         }
     }
 

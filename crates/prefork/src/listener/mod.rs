@@ -6,6 +6,7 @@ mod tcp;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::{SocketFlags, acceptfrom_with};
@@ -92,6 +93,12 @@ pub enum BindError {
         /// What it is instead.
         why: String,
     },
+    /// How many sockets were handed over cannot be told.
+    #[error(
+        "LISTEN_FDS={0:?} is no number of sockets from 0 to {MOST_LISTENERS}: whoever starts the server has to hand over no more, \
+         or to leave LISTEN_PID unset"
+    )]
+    HandedCount(String),
     /// There are too many addresses.
     #[error("server.bind: {0} addresses are too many; give {MOST_LISTENERS} at most")]
     TooMany(usize),
@@ -117,7 +124,7 @@ pub(crate) fn open_all(
 ) -> Result<Vec<Listener>, BindError> {
     let names_descriptors = sockets.bind.iter().any(|address| matches!(address, Address::Descriptor(_)));
     if activation.is_empty() || names_descriptors {
-        Ok(open_missing(sockets, identity, std::iter::empty())?.1)
+        Ok(open_missing(sockets, identity, &[])?.1)
     } else {
         activation.into_listeners(sockets)
     }
@@ -127,19 +134,19 @@ pub(crate) fn open_all(
 ///
 /// # Errors
 /// The first address that cannot be had; nothing is open then that was not before, and no file is left.
-pub(crate) fn open_missing<'a>(
+pub(crate) fn open_missing(
     sockets: &Sockets,
     identity: &Identity,
-    present: impl Iterator<Item = (&'a Address, ListenerId)> + Clone,
+    present: &[Listener],
 ) -> Result<(Vec<ListenerId>, Vec<Listener>), BindError> {
     if sockets.bind.len() > MOST_LISTENERS {
         return Err(BindError::TooMany(sockets.bind.len()));
     }
     let (mut wanted, mut fresh) = (Vec::new(), Vec::new());
     for address in distinct(&sockets.bind) {
-        let there = present.clone().find(|(there, id)| *there == address && !wanted.contains(id));
-        if let Some((_, id)) = there {
-            wanted.push(id);
+        let there = present.iter().find(|there| there.is_at(address) && !wanted.contains(&there.id));
+        if let Some(there) = there {
+            wanted.push(there.id);
             continue;
         }
         match bind(address, sockets, identity) {
@@ -165,24 +172,22 @@ fn distinct(addresses: &[Address]) -> impl Iterator<Item = &Address> {
     addresses.iter().enumerate().filter(is_new).map(|(_, address)| address)
 }
 
-/// What a master before this one has left, and what the settings want beyond it; also which of all that they want. Of what
-/// was left, nothing is touched before all else is there. Where everything came by activation, it stays at that.
+/// Adds to what a master before this one has left what the settings want beyond it, and tells which of all that they want.
+/// Where everything came by activation, it stays at that.
 ///
 /// # Errors
-/// The first address that cannot be had.
+/// The first address that cannot be had; what was left is as it was.
 pub(crate) fn inherit(
-    left: Vec<HandedListener>,
+    left: &mut Vec<Listener>,
     sockets: &Sockets,
     identity: &Identity,
-) -> Result<(Vec<Listener>, Vec<ListenerId>), BindError> {
-    let activated = !left.is_empty() && left.iter().all(|listener| listener.handed);
-    let (wanted, fresh) = if activated {
-        (left.iter().map(|listener| listener.id).collect(), Vec::new())
-    } else {
-        open_missing(sockets, identity, left.iter().map(|listener| (&listener.address, listener.id)))?
-    };
-    let taken = left.into_iter().filter_map(HandedListener::take);
-    Ok((taken.chain(fresh).collect(), wanted))
+) -> Result<Vec<ListenerId>, BindError> {
+    if !left.is_empty() && left.iter().all(Listener::is_handed) {
+        return Ok(left.iter().map(Listener::id).collect());
+    }
+    let (wanted, fresh) = open_missing(sockets, identity, left)?;
+    left.extend(fresh);
+    Ok(wanted)
 }
 
 fn bind(address: &Address, sockets: &Sockets, identity: &Identity) -> Result<Listener, BindError> {
@@ -219,10 +224,14 @@ fn place_of(socket: &Socket) -> io::Result<Place> {
 
 fn unix_name(address: &SockAddr) -> String {
     match (address.as_pathname(), address.as_abstract_namespace()) {
-        (Some(path), _) => std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string(),
+        (Some(path), _) => absolute(path),
         (None, Some(name)) => format!("@{}", String::from_utf8_lossy(name)),
         (None, None) => String::new(),
     }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string()
 }
 
 impl Listener {
@@ -243,13 +252,22 @@ impl Listener {
         &self.place
     }
 
-    /// As the configuration names it.
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
-    }
-
     pub(crate) fn id(&self) -> ListenerId {
         self.id
+    }
+
+    /// Whether it listens at an address. A relative path means another one in another working directory, and the same one in a
+    /// directory that was only renamed.
+    fn is_at(&self, address: &Address) -> bool {
+        let is_there = |path: &Path| {
+            self.place == Place::Unix(absolute(path))
+                || self.file.as_ref().is_none_or(|file| file.is_at(path))
+        };
+        self.address == *address
+            && match address {
+                Address::Unix(path) => is_there(path),
+                Address::Tcp { .. } | Address::Descriptor(_) => true,
+            }
     }
 
     /// Whether somebody else keeps it.
@@ -328,11 +346,15 @@ impl Listener {
 }
 
 impl HandedListener {
-    /// The listener, in the program that it was handed to; `None` if the descriptor is not there.
-    pub(crate) fn take(self) -> Option<Listener> {
+    /// The listener, in the program that it was handed to.
+    ///
+    /// # Errors
+    /// The descriptor is not there.
+    pub(crate) fn take(self) -> io::Result<Listener> {
         let Self { descriptor, id, address, place, handed, deferred, file } = self;
-        let socket = Socket::from(take(descriptor)?);
-        Some(Listener { socket, id, address, place, handed, deferred, file })
+        let gone = || io::Error::new(io::ErrorKind::NotFound, format!("descriptor {descriptor} is not open"));
+        let socket = Socket::from(take(descriptor).ok_or_else(gone)?);
+        Ok(Listener { socket, id, address, place, handed, deferred, file })
     }
 }
 

@@ -211,6 +211,9 @@ impl<A: App> Master<A> {
             (Awaited::Upgrade, Report::UpgradeRefused(UpgradeRefusal::Starting)) => {
                 Outcome::refused(Code::Refused, "no worker serves yet")
             }
+            (Awaited::Upgrade, Report::UpgradeRefused(UpgradeRefusal::Unfinished)) => {
+                Outcome::refused(Code::Refused, "the master before this one still runs; end it first")
+            }
             (Awaited::Upgrade, Report::UpgradeFailed(failure)) => {
                 Outcome::refused(Code::Failed, &upgrade_failed(*failure))
             }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use settings::Choice;
 
 use crate::arbiter::{Cause, Death, ExitStatus, Retirement, Wish};
-use crate::ids::MemorySize;
+use crate::ids::{MemorySize, Pid};
 use crate::worker::EXIT_ABORTED;
 
 settings::choice! {
@@ -59,6 +59,7 @@ pub(super) enum Killer {
 pub(super) struct End {
     /// Who killed it, if SIGKILL is what it died of.
     pub(super) killer: Option<Killer>,
+    pub(super) pid: Pid,
     pub(super) peak_rss: MemorySize,
 }
 

@@ -28,9 +28,10 @@ impl<A: App> Master<A> {
         if self.activated {
             return Ok(self.listeners.iter().map(Listener::id).collect());
         }
-        let present = self.listeners.iter().map(|listener| (listener.address(), listener.id()));
-        let (wanted, fresh) = open_missing(&settings.sockets, &settings.identity, present)
-            .map_err(|error| error.to_string())?;
+        let (sockets, identity) = (&settings.sockets, &settings.identity);
+        let opened = settings.process.visit(|| open_missing(sockets, identity, &self.listeners));
+        let (wanted, fresh) =
+            opened.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         for listener in &fresh {
             tracing::info!("listening at {} (pid {})", listener.place(), self.pid);
         }
@@ -56,11 +57,14 @@ impl<A: App> Master<A> {
     pub(super) fn close_unwanted_listeners(&mut self) {
         let wanted: Vec<ListenerId> =
             self.setups.values().flat_map(|setup| setup.listeners.iter().copied()).collect();
+        let is_shared = self.shares_its_sockets();
         self.listeners.retain_mut(|listener| {
             let keep = wanted.contains(&listener.id());
             if !keep {
                 tracing::info!("no longer listening at {}", listener.place());
-                listener.remove_file();
+                if !is_shared {
+                    listener.remove_file();
+                }
             }
             keep
         });
@@ -68,6 +72,7 @@ impl<A: App> Master<A> {
 
     /// The master lets go of all of them: what comes now is for the workers alone, or for whoever shares them.
     pub(super) fn leave_the_listeners(&mut self) {
+        self.hang_up();
         self.shared = self.shares_its_sockets();
         if !self.shared {
             for listener in &mut self.listeners {
@@ -77,13 +82,13 @@ impl<A: App> Master<A> {
         self.listeners.clear();
         // Also to those that drain already or were aborted: they get no other word of the stop.
         for (slot, child) in &self.children {
-            child.orders.leave_to(*slot, self.left_to(child));
+            child.board.orders.leave_to(*slot, self.left_to(child));
         }
     }
 
     /// Which of a worker's listeners nobody else takes anything from, as bits.
     pub(super) fn left_to(&self, child: &Child) -> u64 {
-        if self.shared {
+        if self.shared || self.shares_its_sockets() {
             return 0;
         }
         let open =

@@ -14,9 +14,10 @@ use ::settings::{RESTORED_SETTINGS, start_directory};
 
 use crate::app::App;
 use crate::arbiter::{Event, ExitStatus};
+use crate::settings::leave;
 use crate::sys;
 
-use super::estate::{Estate, Old, VARIABLE, in_memory};
+use super::estate::{Estate, Old, Taken, VARIABLE, in_memory};
 use super::hooks::{Hook, Subject};
 use super::{Master, Program};
 use crate::worker;
@@ -56,6 +57,7 @@ impl<A: App> Master<A> {
         let estate = in_memory("prefork-estate", &text)?;
         let me = self.pid;
         let forked = self.fork(|this| {
+            this.leave_behind();
             let identity = Default::default(); // as whom the master runs: that is who would read the configuration
             let entered = worker::enter_as_command(&identity, me)
                 .map_err(|failed| io::Error::other(failed.to_string()));
@@ -75,7 +77,7 @@ impl<A: App> Master<A> {
 
     pub(super) fn kill_checker(&self) {
         if let Some(checker) = &self.checker {
-            super::spawn::kill(checker.pid, rustix::process::Signal::KILL);
+            super::hooks::kill_group(checker.pid);
         }
     }
 
@@ -89,12 +91,15 @@ impl<A: App> Master<A> {
 
     /// Executes the other program, if one is to be executed and there is nothing else at hand.
     pub(super) fn hand_over_when_idle(&mut self) {
-        if !self.events.is_empty() || !self.runner.is_idle() || !std::mem::take(&mut self.hands_over) {
-            return;
+        let Some(at_last) = self.hands_over.filter(|_| self.events.is_empty()) else { return };
+        if !self.runner.is_idle() && sys::now() < at_last {
+            return; // a little while for hooks, that of the exec among them
         }
+        self.hands_over = None;
         if !self.arbiter.hands_over() {
             return; // the server is stopping
         }
+        self.runner.give_up();
         self.clear_the_desk(sys::now());
         let Err(error) = match &self.old {
             Some(old) => self.go_back(old),
@@ -104,6 +109,10 @@ impl<A: App> Master<A> {
         for descriptor in self.kept_descriptors() {
             let _ = sys::descriptors::set_close_on_exec(descriptor, true);
         }
+        if let Some(Err(error)) = self.settings().map(|settings| settings.process.enter()) {
+            tracing::error!("{error}");
+        }
+        self.open_the_desk();
         self.events.push_back(Event::HandOverFailed(error.raw_os_error().unwrap_or_default()));
     }
 
@@ -129,7 +138,7 @@ impl<A: App> Master<A> {
 
     fn written_estate<'a>(&'a self, old: Option<&'a Old>) -> io::Result<(Vec<u8>, Vec<BorrowedFd<'a>>)> {
         let (estate, kept) = self.estate(old).ok_or_else(|| io::Error::other("there is no lifeline"))?;
-        Ok((serde_json::to_vec(&estate)?, kept))
+        Ok((estate.to_json()?, kept))
     }
 
     /// The settings in force, as a file that says the same.
@@ -141,14 +150,19 @@ impl<A: App> Master<A> {
 
 impl Estate {
     /// Leaves it to the program that it came from, as if it had never been handed over, to be told `why`; gives what went
-    /// wrong. Nothing of it may have been taken before.
-    pub(crate) fn refuse(mut self, program: &Program, why: &str) -> io::Error {
+    /// wrong.
+    pub(crate) fn refuse(mut self, taken: &Taken, program: &Program, why: &str) -> io::Error {
+        let Some(Old { program: old, settings }) = &taken.old else {
+            return io::Error::other("it came from no other program");
+        };
         self.record.note_problems(why);
         self.arbiter.refuse_to_take_over();
-        let refused = self.take_way_back().and_then(|Old { program: old, settings }| {
-            come_back(program, &old, &settings, &serde_json::to_vec(&self)?, &[])
-        });
-        let Err(error) = refused;
+        self.give_back();
+        let text = match self.to_json() {
+            Ok(text) => text,
+            Err(error) => return error,
+        };
+        let Err(error) = come_back(program, old, settings, &text, &taken.descriptors());
         error
     }
 }
@@ -171,7 +185,7 @@ fn come_back(
     for descriptor in kept.iter().copied().chain([estate.as_fd(), settings.as_fd()]) {
         sys::descriptors::set_close_on_exec(descriptor, false)?;
     }
-    go_to_the_start();
+    leave();
     let (arguments, environment) = (c_strings(program.words())?, environment(&variables)?);
     Ok(fexecve(old, &arguments, &environment)?)
 }
@@ -187,15 +201,10 @@ pub(super) fn execute(
     for descriptor in kept {
         sys::descriptors::set_close_on_exec(descriptor, false)?;
     }
-    go_to_the_start();
+    leave();
     let path = CString::new(path.as_os_str().as_encoded_bytes())?;
     let (arguments, environment) = (c_strings(arguments)?, environment(variables)?);
     Ok(execve(&path, &arguments, &environment)?)
-}
-
-/// Back to where this process was started, for the sake of relative paths. Where that is gone, those that are absolute do.
-fn go_to_the_start() {
-    let _ = std::env::set_current_dir(start_directory());
 }
 
 fn c_strings(words: Vec<OsString>) -> io::Result<Vec<CString>> {

@@ -21,7 +21,7 @@ use super::Master;
 use super::report::Ended;
 
 /// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How many commands run at once.
 const AT_ONCE: usize = 16;
 /// How many wait at most. A pool that dies faster than its hooks run must not fill the master's memory.
@@ -141,6 +141,18 @@ impl HookRunner {
             _ => None,
         };
         running.chain(rest).min()
+    }
+
+    /// Nothing runs or waits any more: another program is about to know of none of it.
+    pub(super) fn give_up(&mut self) {
+        if !self.is_idle() {
+            let (running, waiting) = (self.running.len(), self.waiting.len());
+            tracing::warn!(
+                "upgrade: {running} hook commands that run are ended, and {waiting} that wait left out"
+            );
+        }
+        self.waiting.clear();
+        self.running.drain(..).for_each(|running| kill_group(running.pid));
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -310,6 +322,8 @@ impl<A: App> Master<A> {
             let entered = worker::enter_as_command(&identity.unwrap_or_default(), me);
             let failed: &dyn fmt::Display = &match entered {
                 Ok(()) => {
+                    // Better a command that has too much than none.
+                    let _ = sys::descriptors::close_all_on_exec();
                     let mut command = to_process(command);
                     command.env(format!("{prefix}HOOK"), hook.name());
                     command.env(format!("{prefix}MASTER_PID"), me.to_string());
@@ -344,7 +358,7 @@ fn to_process(command: &HookCommand) -> Command {
 }
 
 /// Ends a command with all that it has started in its group.
-fn kill_group(pid: Pid) {
+pub(super) fn kill_group(pid: Pid) {
     if let Some(pid) = rustix::process::Pid::from_raw(pid.0) {
         // Before its setpgid(2) there is no such group yet; then the process alone is all there is.
         if kill_process_group(pid, Signal::KILL).is_err() {

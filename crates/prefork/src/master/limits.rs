@@ -1,29 +1,13 @@
 //! What the kernel lets the master have.
 
-use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::arbiter::Policy;
-
-/// Descriptors beside those for workers: logs, listeners, control connections, what a fork opens for a moment.
-const OTHERS: rlim_t = 100;
-/// Descriptors for each worker: its pipe, and its pidfd.
-const PER_WORKER: rlim_t = 2;
-
-/// Raises the limit of descriptors as far as it goes (RLIMIT_NOFILE, getrlimit(2)), and says so where the pool may need more.
-pub(super) fn raise(policy: &Policy) {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    if soft < hard
-        && let Err(errno) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        tracing::warn!("the limit of {soft} descriptors cannot be raised to {hard}: {errno}");
-    }
-    let workers: rlim_t =
-        [policy.workers, policy.surge, policy.max_draining].into_iter().map(rlim_t::from).sum();
-    let needed = workers * PER_WORKER + OTHERS;
-    if hard < needed {
-        tracing::warn!(
-            "the limit of {hard} descriptors (RLIMIT_NOFILE, ulimit -Hn) may be too low for {} workers; give {needed}",
-            policy.workers
-        );
+/// Raises the limit of descriptors as far as it goes (RLIMIT_NOFILE, getrlimit(2)): the master holds two for each worker, and
+/// the usual 1024 are too few for the most that there can be.
+pub(super) fn raise() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(errno) = raised {
+        tracing::warn!("the limit of descriptors cannot be raised: {errno}");
     }
 }

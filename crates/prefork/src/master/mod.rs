@@ -1,5 +1,6 @@
 //! The master: turns the world into events and actions into system calls. It decides nothing.
 
+mod begin;
 mod control;
 mod deaths;
 mod doors;
@@ -21,7 +22,8 @@ mod watcher;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use nix::sys::signalfd::SignalFd;
@@ -30,11 +32,10 @@ use ::settings::Described;
 
 use crate::app::App;
 use crate::arbiter::{Action, Arbiter, Event, Policy};
-use crate::cgroup::MemoryGroup;
 use crate::hooks::Hooks;
 use crate::ids::{Generation, Moment, Pid, Slot};
 use crate::listener::{Listener, ListenerId};
-use crate::scoreboard::{Counts, Orders, Scoreboard};
+use crate::scoreboard::{Counts, Scoreboard};
 use crate::server::{Logs, Reload, Revision, WhenServing};
 use crate::settings::{DirectoryError, Machine, PoolSize, Settings};
 use crate::sys;
@@ -42,21 +43,23 @@ use crate::sys;
 use control::Desk;
 use deaths::{Deaths, End};
 use doors::Door;
-use estate::{Old, Taken};
+use estate::{Old, SharedBoard};
+
 use handover::Checker;
 use hooks::{Hook, HookRunner, Subject};
-use notify::{Notify, Part};
+use notify::Notify;
 use oom::OomKills;
 use record::Record;
 use successor::Successor;
 use watcher::Watcher;
 
-pub(crate) use estate::Estate;
+pub(crate) use begin::{Beginning, Ground};
+pub(crate) use estate::{Estate, Taken};
 pub(crate) use notify::{NotifyVariables, readiness_descriptor};
 pub use pidfile::PidfileError;
 pub(crate) use pidfile::{Pidfile, second};
 pub(crate) use successor::{Predecessor, Program};
-pub(crate) use wait::hold_signals;
+pub(crate) use wait::{block_signals, hold_signals};
 
 /// What a generation of workers is started with.
 pub(crate) struct Setup<A> {
@@ -113,31 +116,16 @@ struct Child {
     base: Counts,
     /// Whether the master has sent it SIGKILL.
     killed: bool,
-    /// Which of the boards it looks at.
-    board: usize,
-    orders: Orders,
-    /// Whether its cell can be read: the program that forked it may have laid it out in another way.
-    is_readable: bool,
+    said: Said,
+    /// Where it looks for orders, and shows what it does.
+    board: Rc<SharedBoard>,
 }
 
-/// What a master begins with.
-pub(crate) struct Beginning<A: App> {
-    pub(crate) version: &'static str,
-    pub(crate) reload: Option<Reload<A>>,
-    pub(crate) when_serving: Option<WhenServing>,
-    pub(crate) logs: Logs,
-    pub(crate) hooks: Option<Arc<dyn Hooks>>,
-    /// What the names of variables begin with.
-    pub(crate) prefix: &'static str,
-    pub(crate) program: Program,
-    pub(crate) listeners: Vec<Listener>,
-    /// Whether these were handed over, so that no reload changes them.
-    pub(crate) activated: bool,
-    pub(crate) pidfile: Option<Pidfile>,
-    pub(crate) predecessor: Option<Predecessor>,
-    pub(crate) notify: NotifyVariables,
-    pub(crate) watched: Vec<PathBuf>,
-    pub(crate) ready: Option<OwnedFd>,
+/// What a worker has said: it is believed once.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    ready: bool,
+    wish: bool,
 }
 
 /// The master's whole state. A child of a fork lets go of it before anything else (`leave_behind`).
@@ -156,8 +144,8 @@ pub(crate) struct Master<A: App> {
     when_serving: Option<WhenServing>,
     logs: Logs,
     board: Scoreboard,
-    /// The files of all boards that somebody looks at, this program's own last.
-    boards: Vec<OwnedFd>,
+    /// The same with its file.
+    shared_board: Rc<SharedBoard>,
     /// All that are open, those of a candidate among them.
     listeners: Vec<Listener>,
     activated: bool,
@@ -177,8 +165,8 @@ pub(crate) struct Master<A: App> {
     successor: Option<Successor>,
     predecessor: Option<Predecessor>,
     checker: Option<Checker>,
-    /// Another program is to be executed as soon as nothing else is at hand.
-    hands_over: bool,
+    /// Another program is to be executed as soon as nothing else is at hand; hooks are waited for until then.
+    hands_over: Option<Moment>,
     /// The program that this one has replaced and not outdone yet.
     old: Option<Old>,
     hooks: Option<Arc<dyn Hooks>>,
@@ -209,127 +197,12 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    fn at<E: Into<std::io::Error>>(step: &'static str) -> impl FnOnce(E) -> Self {
+    pub(crate) fn at<E: Into<std::io::Error>>(step: &'static str) -> impl FnOnce(E) -> Self {
         move |error| Self { step, error: error.into() }
     }
 }
 
 impl<A: App> Master<A> {
-    /// Takes the signals, and makes everything else that workers need.
-    pub(crate) fn new(setup: Setup<A>, beginning: Beginning<A>) -> Result<Self, SetupError> {
-        let (board, file) = Scoreboard::new().map_err(SetupError::at("make its scoreboard"))?;
-        let (reading, writing) = spawn::pipe().map_err(SetupError::at("make a pipe"))?;
-        setup.explain_size(None);
-        let now = sys::now();
-        let (arbiter, first) = match beginning.predecessor {
-            Some(_) => Arbiter::start_beside(setup.policy(), now),
-            None => Arbiter::start(setup.policy(), now),
-        };
-        let mut master = Self::begin(beginning, arbiter, (Generation::FIRST, setup), (board, file), now)?;
-        master.lifeline = Some(Lifeline { reading, writing });
-        master.open_the_desk();
-        for action in first {
-            master.perform(action);
-        }
-        Ok(master)
-    }
-
-    /// Goes on with what another program was at, in the same process.
-    pub(crate) fn take_over(
-        setup: Setup<A>,
-        beginning: Beginning<A>,
-        mut estate: Estate,
-    ) -> Result<Self, SetupError> {
-        let heir = estate.heirs_generation();
-        let taken = estate.take().map_err(SetupError::at("take over what it was left"))?;
-        let Taken { mut boards, is_readable, lifeline, children, pidfile, old } = taken;
-        let current = match boards.pop_if(|_| is_readable) {
-            Some(file) => Scoreboard::of_another(&file).map(|board| (board, file)),
-            None => Scoreboard::new(),
-        };
-        let current = current.map_err(SetupError::at("map its scoreboard"))?;
-        setup.explain_size(None);
-        let now = sys::now();
-        let (arbiter, first) = Arbiter::resume_from(estate.arbiter, setup.policy(), now);
-        let mut master = Self::begin(beginning, arbiter, (heir, setup), current, now)?;
-        boards.append(&mut master.boards);
-        let last = boards.len() - 1;
-        master.boards = boards;
-        master.generation = estate.generation;
-        master.lifeline = Some(lifeline);
-        master.children = children.into_iter().collect();
-        for child in master.children.values_mut() {
-            child.is_readable = is_readable && child.board == last;
-        }
-        master.pidfile = pidfile;
-        master.old = old;
-        (master.slots_used, master.started) = (estate.slots_used, estate.started);
-        (master.record, master.deaths) = (estate.record, estate.deaths);
-        master.notify.resume(estate.reloading);
-        master.open_the_desk();
-        master.reap(); // whoever ended meanwhile has left no signal that would tell
-        for action in first {
-            master.perform(action);
-        }
-        Ok(master)
-    }
-
-    fn begin(
-        beginning: Beginning<A>,
-        arbiter: Arbiter,
-        (generation, setup): (Generation, Setup<A>),
-        (board, file): (Scoreboard, OwnedFd),
-        now: Moment,
-    ) -> Result<Self, SetupError> {
-        limits::raise(&setup.policy());
-        let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
-        let Beginning { reload, when_serving, logs, hooks, prefix, program, listeners, .. } = beginning;
-        let Beginning { version, activated, pidfile, predecessor, notify, watched, ready, .. } = beginning;
-        let pid = Pid(std::process::id().cast_signed());
-        let part = if predecessor.is_some() { Part::Second } else { Part::Main };
-        Ok(Self {
-            pid,
-            started: now,
-            version,
-            prefix,
-            program,
-            arbiter,
-            generation,
-            setups: BTreeMap::from([(generation, setup)]),
-            reload,
-            when_serving,
-            logs,
-            board,
-            boards: vec![file],
-            listeners,
-            activated,
-            shared: false,
-            pidfile,
-            signals: Some(signals),
-            lifeline: None,
-            children: BTreeMap::new(),
-            slots_used: 0,
-            ends: BTreeMap::new(),
-            deaths: Deaths::default(),
-            oom_kills: OomKills::new(MemoryGroup::find(Path::new("/"))),
-            helper: None,
-            successor: None,
-            predecessor,
-            checker: None,
-            hands_over: false,
-            old: None,
-            hooks,
-            runner: HookRunner::default(),
-            notify: Notify::new(notify, ready, part, pid, now),
-            desk: Desk::default(),
-            watched,
-            watcher: Watcher::default(),
-            record: Record::default(),
-            events: VecDeque::new(),
-            next_tick: now,
-        })
-    }
-
     /// The loop: wait, decide, do. Gives the exit code.
     pub(crate) fn live(mut self) -> i32 {
         loop {
@@ -365,13 +238,14 @@ impl<A: App> Master<A> {
             }
             Action::AnnounceStop => {
                 self.board.orders().announce_leave();
-                self.children.values().for_each(|child| child.orders.announce_leave());
+                self.children.values().for_each(|child| child.board.orders.announce_leave());
             }
             Action::CloseListeners => self.leave_the_listeners(),
             Action::StartSuccessor => self.start_successor(),
+            Action::StopSuccessor => self.stop_successor(),
             Action::CheckProgram => self.check_program(),
             Action::KillCheck => self.kill_checker(),
-            Action::HandOver | Action::GoBack => self.hands_over = true,
+            Action::HandOver | Action::GoBack => self.hands_over = Some(sys::now() + hooks::PATIENCE),
             Action::Report(report) => self.report(report),
             Action::Exit(code) => {
                 self.take_leave();
@@ -431,7 +305,6 @@ impl<A: App> Master<A> {
                 tracing::error!("{error}");
             }
             setup.explain_size(known);
-            limits::raise(&setup.policy());
             sys::title::show(&setup.settings.identity.proc_name, "master");
         }
         self.old = None;
@@ -487,7 +360,6 @@ impl<A: App> Master<A> {
         self.predecessor = None;
         self.checker = None;
         self.old = None;
-        self.boards.clear();
         self.lifeline.take().map(|lifeline| lifeline.reading)
     }
 }

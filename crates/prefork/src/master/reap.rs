@@ -40,14 +40,15 @@ impl<A: App> Master<A> {
         let Some(slot) = slot else {
             return tracing::debug!("reaped pid {pid}, which was not a worker: {status:?}");
         };
-        self.hear_worker(slot);
+        // At the latest now: one that was ready and then died must not be taken for one that never was.
+        while self.hear_worker(slot) {}
         let killed = self.children.remove(&slot).is_some_and(|child| child.killed);
         let killer = (status == ExitStatus::Signal(SIGKILL)).then(|| match killed {
             true => Killer::Master,
             false if self.oom_kills.claim(sys::now()) => Killer::OutOfMemory,
             false => Killer::Stranger,
         });
-        self.ends.insert(slot, End { killer, peak_rss: reaped.peak_rss });
+        self.ends.insert(slot, End { killer, pid, peak_rss: reaped.peak_rss });
         self.events.push_back(Event::Exited { slot, status });
     }
 }

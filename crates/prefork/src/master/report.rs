@@ -44,7 +44,9 @@ impl<A: App> Master<A> {
                 self.notify.reloaded();
             }
             // The service goes on in another process.
-            Report::Leaving(_) | Report::Stopping { .. } if let Some(successor) = &self.successor => {
+            Report::Leaving(_) | Report::Stopping { .. }
+                if let Some(successor) = self.successor.as_ref().filter(|successor| successor.serves) =>
+            {
                 self.notify.main_pid(successor.pid);
             }
             Report::Leaving(_) | Report::Stopping { .. } => self.notify.stopping(),
@@ -96,7 +98,8 @@ impl<A: App> Master<A> {
                 self.hook(Hook::NworkersChanged, Subject::Server, variables);
             }
             Report::Dead(Death { slot, generation, status, .. }) => {
-                let worker = HookedWorker { slot, generation, pid: self.board.cell(slot).pid().0 };
+                let worker =
+                    HookedWorker { slot, generation, pid: self.ends.get(&slot).map_or(0, |end| end.pid.0) };
                 self.call(|hooks| hooks.child_exit(worker));
                 let exit = || vec![("EXIT", Ended(status).to_string())];
                 self.worker_hook(Hook::ChildExit, worker, exit());
@@ -190,6 +193,9 @@ impl<A: App> Master<A> {
             Report::UpgradeRefused(UpgradeRefusal::Starting) => {
                 tracing::warn!("upgrade: refused, no worker serves yet");
             }
+            Report::UpgradeRefused(UpgradeRefusal::Unfinished) => {
+                tracing::warn!("upgrade: refused, the master before this one still runs; end it first");
+            }
             Report::UpgradeFailed(failure) => {
                 tracing::error!(
                     "upgrade: failed: {}; this master goes on as it was",
@@ -225,7 +231,7 @@ impl<A: App> Master<A> {
     /// The last words of a worker: how it ended, by whose doing, and what it held.
     fn report_death(&mut self, death: &Death) {
         let Death { slot, generation, status, age, .. } = *death;
-        let End { killer, peak_rss } = self.ends.remove(&slot).unwrap_or_default(); // noted when it was reaped
+        let End { killer, peak_rss, .. } = self.ends.remove(&slot).unwrap_or_default(); // noted when it was reaped
         let cause = CauseOfDeath::of(death, killer);
         self.deaths.note(cause);
         let mut line = format!(

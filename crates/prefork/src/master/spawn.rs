@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::{fmt, io};
 
 use rustix::io::Errno;
@@ -12,14 +13,13 @@ use crate::app::App;
 use crate::arbiter::{EXIT_BOOT, Event, ExitStatus, Order};
 use crate::hooks::HookedWorker;
 use crate::ids::{Generation, Pid, Slot};
-use crate::scoreboard::{Counts, Orders};
 use crate::sys::fork::fork;
 use crate::sys::{thread_count, title};
 use crate::worker::{self, Job};
 
 use super::doors::Door;
 use super::hooks::Hook;
-use super::{Child, Master};
+use super::{Child, Master, Said};
 
 /// Exit code of the master: the application's preparation refuses.
 const EXIT_REFUSED: i32 = 1;
@@ -83,7 +83,6 @@ impl<A: App> Master<A> {
             })
         })?;
         let base = self.board.cell(slot).counts();
-        let (board, orders) = (self.boards.len().saturating_sub(1), self.board.orders());
         Ok(Child {
             pid,
             pidfd: open_pidfd(pid),
@@ -91,9 +90,8 @@ impl<A: App> Master<A> {
             doors,
             base,
             killed: false,
-            board,
-            orders,
-            is_readable: true,
+            said: Said::default(),
+            board: Rc::clone(&self.shared_board),
         })
     }
 
@@ -166,7 +164,7 @@ impl<A: App> Master<A> {
     /// Signals a worker.
     pub(super) fn signal(&mut self, slot: Slot, order: Order) {
         if let (Order::Drain { until }, Some(child)) = (order, self.children.get(&slot)) {
-            child.orders.order_drain(slot, until, self.left_to(child));
+            child.board.orders.order_drain(slot, until, self.left_to(child));
         }
         let Some(child) = self.children.get_mut(&slot) else { return };
         let signal = match order {
@@ -199,23 +197,6 @@ impl<A: App> Master<A> {
 }
 
 impl Child {
-    /// One that another program has forked. Its cell can be read if its board is the one that this program uses too, which is
-    /// settled later.
-    #[allow(clippy::too_many_arguments, reason = "they are its fields")]
-    pub(super) fn taken_over(
-        pid: Pid,
-        pidfd: Option<OwnedFd>,
-        pipe: Option<OwnedFd>,
-        doors: Vec<Door>,
-        base: Counts,
-        killed: bool,
-        board: usize,
-        file: &OwnedFd,
-    ) -> io::Result<Self> {
-        let orders = Orders::of_another(file)?;
-        Ok(Self { pid, pidfd, pipe, doors, base, killed, board, orders, is_readable: false })
-    }
-
     fn signal(&self, signal: Signal) {
         let sent = self.pidfd.as_ref().map(|pidfd| pidfd_send_signal(pidfd, signal));
         if !matches!(sent, Some(Ok(()) | Err(Errno::SRCH))) {

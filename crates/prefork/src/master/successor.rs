@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::prctl::set_name;
 
-use rustix::process::{PidfdFlags, getppid, pidfd_open};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
+use rustix::process::{PidfdFlags, Signal, getppid, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -33,8 +35,39 @@ struct Legacy {
     /// Who left it; a variable that is older than that means nothing.
     master: Pid,
     listeners: Vec<HandedListener>,
-    /// Where the successor says that it serves.
-    ready: RawFd,
+    /// The successor's end of the line between the two.
+    line: RawFd,
+}
+
+/// The line between two masters on the same sockets: a pair of connected ones. The younger says on it that it serves. Who says no
+/// more on it accepts no more, so that of two that stop, in whatever order, one knows that it is the last.
+pub(super) struct Line(OwnedFd);
+
+impl Line {
+    fn pair() -> io::Result<(Self, Self)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (one, other) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        Ok((Self(one), Self(other)))
+    }
+
+    /// This master accepts no more. To be said before the other one is asked: of two that stop at once, both may be the last, and
+    /// never none.
+    fn hang_up(&self) {
+        let _ = shutdown(&self.0, Shutdown::Write);
+    }
+
+    /// Whether the other one may still accept.
+    fn is_held(&self) -> bool {
+        let mut line = [PollFd::new(&self.0, PollFlags::RDHUP)]; // whatever is still unread (poll(2))
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        !matches!(poll(&mut line, Some(&at_once)), Ok(1..))
+    }
+}
+
+impl AsFd for Line {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 /// What this process was left by the master that started it.
@@ -42,8 +75,8 @@ pub(crate) struct Predecessor {
     pid: Pid,
     /// Readable once it has gone.
     pidfd: Option<OwnedFd>,
-    pub(crate) listeners: Vec<HandedListener>,
-    ready: Option<OwnedFd>,
+    listeners: Vec<HandedListener>,
+    line: Line,
 }
 
 impl Predecessor {
@@ -51,10 +84,18 @@ impl Predecessor {
     pub(crate) fn of_this_process() -> Option<Self> {
         let text = std::env::var(VARIABLE).ok()?;
         sys::environment::unset(VARIABLE);
-        let Legacy { master, listeners, ready } = serde_json::from_str(&text).ok()?;
+        let Legacy { master, listeners, line } = serde_json::from_str(&text).ok()?;
         let parent = getppid().filter(|parent| parent.as_raw_pid() == master.0)?;
         let pidfd = pidfd_open(parent, PidfdFlags::empty()).ok();
-        Some(Self { pid: master, pidfd, listeners, ready: sys::descriptors::take(ready) })
+        Some(Self { pid: master, pidfd, listeners, line: Line(sys::descriptors::take(line)?) })
+    }
+
+    /// Its listeners.
+    ///
+    /// # Errors
+    /// One is not there.
+    pub(crate) fn take_listeners(&mut self) -> io::Result<Vec<Listener>> {
+        std::mem::take(&mut self.listeners).into_iter().map(HandedListener::take).collect()
     }
 
     /// Whether it still lives. A child whose parent has ended gets another one (getppid(2)).
@@ -67,18 +108,26 @@ impl Predecessor {
     }
 
     /// Tells it that a worker serves.
-    pub(super) fn tell(&mut self) {
-        if let Some(ready) = self.ready.take() {
-            let _ = rustix::io::write(&ready, b"R"); // it may have gone meanwhile
-        }
+    pub(super) fn tell(&self) {
+        let _ = rustix::io::write(&self.line, b"R"); // it may have gone meanwhile
     }
 }
 
 /// A second master that was started by this one.
 pub(super) struct Successor {
     pub(super) pid: Pid,
-    /// Where it says that it serves.
-    pub(super) ready: Option<OwnedFd>,
+    line: Line,
+    /// Whether a worker of its serves.
+    pub(super) serves: bool,
+    /// It has hung up: there is nothing more to hear.
+    silent: bool,
+}
+
+impl Successor {
+    /// Where it may say something.
+    pub(super) fn source(&self) -> Option<&Line> {
+        Some(&self.line).filter(|_| !self.silent)
+    }
 }
 
 /// The program as it was called, to be found and started anew.
@@ -143,27 +192,37 @@ impl<A: App> Master<A> {
     }
 
     fn fork_successor(&mut self) -> Result<Successor, i32> {
-        let (reading, writing) = spawn::pipe().map_err(|error| error.raw_os_error().unwrap_or_default())?;
-        let mut reading = Some(reading);
+        let (ours, theirs) = Line::pair().map_err(|error| error.raw_os_error().unwrap_or_default())?;
+        let mut ours = Some(ours);
         let pid = self.fork(|this| {
-            reading = None; // the old master's end
-            let error = this.become_successor(&writing);
+            ours = None;
+            let listeners = std::mem::take(&mut this.listeners);
+            this.leave_behind();
+            let error = this.become_successor(&listeners, &theirs);
             tracing::error!("upgrade: {} cannot be executed: {error}", this.program.path().display());
             NOT_FOUND
         })?;
-        Ok(Successor { pid, ready: reading })
+        let line = ours.ok_or(0)?; // it is only gone in the child
+        Ok(Successor { pid, line, serves: false, silent: false })
+    }
+
+    /// Tells a second master that serves nobody yet to end with this one.
+    pub(super) fn stop_successor(&self) {
+        if let Some(successor) = &self.successor {
+            tracing::warn!("upgrade: the new master, pid {}, does not serve yet: it ends too", successor.pid);
+            spawn::kill(successor.pid, Signal::TERM);
+        }
     }
 
     /// Executes the program on disk, in a fresh child; gives what went wrong.
-    fn become_successor(&self, ready: &OwnedFd) -> io::Error {
-        let listeners = self.listeners.iter().map(Listener::hand_over).collect();
-        let legacy = Legacy { master: self.pid, listeners, ready: ready.as_raw_fd() };
+    fn become_successor(&self, listeners: &[Listener], line: &Line) -> io::Error {
+        let handed = listeners.iter().map(Listener::hand_over).collect();
+        let legacy = Legacy { master: self.pid, listeners: handed, line: line.0.as_raw_fd() };
         let text = match serde_json::to_string(&legacy) {
             Ok(text) => text,
             Err(error) => return error.into(),
         };
-        let mut kept: Vec<BorrowedFd<'_>> = self.listeners.iter().map(AsFd::as_fd).collect();
-        kept.push(ready.as_fd());
+        let kept: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).chain([line.as_fd()]).collect();
         // What was handed to this master is handed on by its own way, and the watchdog looks at the new one.
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
             sys::environment::unset(name);
@@ -179,15 +238,13 @@ impl<A: App> Master<A> {
 
     /// Reads whether the second master serves.
     pub(super) fn hear_successor(&mut self) {
-        let Some(successor) = &mut self.successor else { return };
-        let Some(ready) = &successor.ready else { return };
-        match rustix::io::read(ready, &mut [0; 8][..]) {
-            Ok(0) => successor.ready = None,
-            Ok(_) => {
-                successor.ready = None;
+        let Some(successor) = self.successor.as_mut().filter(|successor| !successor.silent) else { return };
+        match rustix::io::read(&successor.line, &mut [0; 8][..]) {
+            Ok(0) => successor.silent = true,
+            Ok(_) if !std::mem::replace(&mut successor.serves, true) => {
                 self.events.push_back(Event::SuccessorServes);
             }
-            Err(_) => {} // nothing yet
+            Ok(_) | Err(_) => {} // nothing new
         }
     }
 
@@ -223,6 +280,15 @@ impl<A: App> Master<A> {
 
     /// Whether another master accepts from the same sockets.
     pub(super) fn shares_its_sockets(&self) -> bool {
-        self.successor.is_some() || self.predecessor.as_ref().is_some_and(Predecessor::lives)
+        let younger = self.successor.as_ref().map(|successor| &successor.line);
+        let older = self.predecessor.as_ref().filter(|older| older.lives()).map(|older| &older.line);
+        [younger, older].into_iter().flatten().any(Line::is_held)
+    }
+
+    /// Tells another master on the same sockets that this one accepts no more.
+    pub(super) fn hang_up(&self) {
+        let younger = self.successor.as_ref().map(|successor| &successor.line);
+        let older = self.predecessor.as_ref().map(|older| &older.line);
+        [younger, older].into_iter().flatten().for_each(Line::hang_up);
     }
 }

@@ -14,6 +14,7 @@ use crate::ids::{Moment, Slot};
 use crate::sys;
 use crate::worker::Message;
 
+use super::successor::Successor;
 use super::{Master, Predecessor};
 
 /// The signals that mean something to the master.
@@ -30,15 +31,24 @@ const TAKEN: [Signal; 10] = [
     Signal::SIGWINCH,
 ];
 
-/// Blocks the master's signals and opens a descriptor to read them from (signalfd(2)): no handler runs, so nothing is
-/// ever interrupted in the middle.
+/// Blocks the master's signals, and no others that a parent may have blocked: what comes from here on waits until
+/// [`take_signals`] opens where it is read.
+///
+/// # Errors
+/// What sigprocmask(2) and sigaction(2) say.
+pub(crate) fn block_signals() -> Result<(), Errno> {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals()), None)?;
+    TAKEN.into_iter().try_for_each(sys::signals::restore)
+}
+
+/// Opens a descriptor to read the master's signals from (signalfd(2)): no handler runs, so nothing is ever interrupted in the
+/// middle.
 pub(super) fn take_signals() -> Result<SignalFd, Errno> {
-    let signals: SigSet = TAKEN.into_iter().collect();
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), None)?;
-    for signal in TAKEN {
-        sys::signals::restore(signal)?;
-    }
-    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+    SignalFd::with_flags(&signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+fn signals() -> SigSet {
+    TAKEN.into_iter().collect()
 }
 
 /// Blocks the signals that would end or stop a process which does not know them, and mean neither to the master: they wait
@@ -81,9 +91,9 @@ impl<A: App> Master<A> {
         let wait = if span.is_zero() { span } else { span + Duration::from_millis(1) };
         let signals = self.signals.iter().map(AsFd::as_fd);
         let pipes = self.children.values().filter_map(|child| child.pipe.as_ref());
-        let successor = self.successor.as_ref().and_then(|successor| successor.ready.as_ref());
+        let successor = self.successor.as_ref().and_then(Successor::source);
         let predecessor = self.predecessor.as_ref().and_then(Predecessor::pidfd);
-        let others = pipes.chain(successor).chain(predecessor).map(AsFd::as_fd);
+        let others = pipes.chain(predecessor).map(AsFd::as_fd).chain(successor.map(AsFd::as_fd));
         let mut sources: Vec<_> =
             signals.chain(others).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         let operators = desk.into_iter().flat_map(|control| control.sources());
@@ -100,27 +110,34 @@ impl<A: App> Master<A> {
         }
     }
 
-    /// Reads what one worker has said. At the latest before its death is told, so that a worker which was ready and
-    /// then died is not taken for one that never was.
-    pub(super) fn hear_worker(&mut self, slot: Slot) {
-        let Some(child) = self.children.get_mut(&slot) else { return };
+    /// Reads some of what one worker has said, and says whether there was something. However much it says, it is heard once of
+    /// each sort, and the others are heard too.
+    pub(super) fn hear_worker(&mut self, slot: Slot) -> bool {
+        let Some(child) = self.children.get_mut(&slot) else { return false };
+        let Some(pipe) = &child.pipe else { return false };
         let mut bytes = [0; 64];
-        while let Some(pipe) = &child.pipe {
-            let count = match rustix::io::read(pipe, &mut bytes[..]) {
-                Ok(0) => {
-                    child.pipe = None; // it would be readable for ever
-                    return;
+        let count = match rustix::io::read(pipe, &mut bytes[..]) {
+            Ok(0) => {
+                child.pipe = None; // it would be readable for ever
+                return false;
+            }
+            Ok(count) => count,
+            Err(_) => return false,
+        };
+        for message in bytes.iter().take(count).filter_map(|byte| Message::from_byte(*byte)) {
+            match message {
+                Message::Ready if !std::mem::replace(&mut child.said.ready, true) => {
+                    self.events.push_back(Event::Ready(slot));
                 }
-                Ok(count) => count,
-                Err(_) => return,
-            };
-            for message in bytes.iter().take(count).filter_map(|byte| Message::from_byte(*byte)) {
-                self.events.push_back(match message {
-                    Message::Ready => Event::Ready(slot),
-                    Message::Retire(wish) => Event::RetireWanted(slot, wish),
-                });
+                Message::Retire(wish)
+                    if child.said.ready && !std::mem::replace(&mut child.said.wish, true) =>
+                {
+                    self.events.push_back(Event::RetireWanted(slot, wish));
+                }
+                Message::Ready | Message::Retire(_) => {}
             }
         }
+        true
     }
 
     fn hear_signals(&mut self) {
@@ -170,7 +187,9 @@ impl<A: App> Master<A> {
         if now >= self.next_tick {
             self.next_tick = now + self.arbiter.tick();
             self.oom_kills.look(now);
-            for slot in self.children.iter().filter(|(_, child)| child.is_readable).map(|(slot, _)| slot) {
+            for slot in
+                self.children.iter().filter(|(_, child)| child.board.is_readable()).map(|(slot, _)| slot)
+            {
                 let cell = self.board.cell(*slot);
                 self.events.push_back(Event::Beat { slot: *slot, beat: cell.beat(), turn: cell.turn() });
             }

@@ -119,11 +119,6 @@ impl Record {
 }
 
 impl Cell {
-    /// The process id of its last worker.
-    pub(crate) fn pid(&self) -> Pid {
-        Pid(self.pid.load(Ordering::Relaxed))
-    }
-
     /// The generation of its last worker.
     pub(crate) fn generation(&self) -> Generation {
         Generation(self.generation.load(Ordering::Relaxed))

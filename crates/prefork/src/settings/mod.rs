@@ -5,6 +5,7 @@
 mod access;
 mod address;
 mod control;
+mod descriptors;
 mod hooks;
 mod identity;
 mod pool_size;
@@ -22,6 +23,7 @@ pub use address::Address;
 pub use control::Control;
 pub use hooks::{HookCommand, HookCommands};
 pub use identity::{Assignment, GroupName, Identity, UserName};
+pub(crate) use process::leave;
 pub use process::{DirectoryError, Process};
 pub use workers::{Surge, WorkerClass, WorkerCount, Workers};
 

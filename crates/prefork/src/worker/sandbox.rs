@@ -73,7 +73,7 @@ pub(crate) fn enter_as_helper(identity: &Identity, master: ids::Pid) -> Result<(
 /// The same for a child that executes another program: that one finds signals as programs expect them.
 pub(crate) fn enter_as_command(identity: &Identity, master: ids::Pid) -> Result<(), Failed> {
     enter_as_helper(identity, master)?;
-    for signal in MEANT_FOR_THE_MASTER {
+    for signal in MEANT_FOR_THE_MASTER.into_iter().chain([Signal::SIGUSR1]) {
         step("restore a signal", signals::restore(signal))?;
     }
     Ok(())

@@ -63,6 +63,11 @@ impl World {
                     self.hooks = Some(Some(end).filter(|_| !self.hooks_hang));
                 }
                 Action::StartSuccessor => self.start_successor(),
+                Action::StopSuccessor => {
+                    if let Some(successor) = &mut self.successor {
+                        successor.ends = Some((self.now, ExitStatus::Code(0)));
+                    }
+                }
                 Action::CheckProgram => self.check = Some(self.fate(self.program.check)),
                 Action::KillCheck => self.check = Some(Some((self.now, ExitStatus::Signal(9)))),
                 Action::HandOver | Action::GoBack => self.hand_over = true,

@@ -217,12 +217,13 @@ fn a_boot_that_takes_too_long_later_on_backs_off() {
 #[test]
 fn a_second_master_begins_no_upgrade_before_the_first_one_has_gone() {
     let now = Moment::from_origin(Duration::from_secs(1));
-    let (mut arbiter, _) = Arbiter::start_beside(five(), now);
+    let (mut arbiter, _) = Arbiter::start(five(), now);
+    arbiter.stand_beside_another();
     arbiter.handle(Event::HooksEnded, now);
     arbiter.handle(Event::HelperExited(ExitStatus::Code(0)), now);
     arbiter.handle(Event::Ready(Slot(0)), now);
     let refused = arbiter.handle(Event::Signal(Signal::Usr2), now);
-    assert_eq!(reports(&refused), [Report::UpgradeRefused(UpgradeRefusal::Running)]);
+    assert_eq!(reports(&refused), [Report::UpgradeRefused(UpgradeRefusal::Unfinished)]);
     arbiter.handle(Event::PredecessorGone, now);
     let begun = arbiter.handle(Event::Signal(Signal::Usr2), now);
     assert!(begun.contains(&Action::StartSuccessor), "{begun:?}");
