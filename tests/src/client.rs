@@ -1,6 +1,7 @@
 //! A small HTTP/1.1 client that hides nothing.
 
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -73,6 +74,15 @@ impl Connection {
     /// Waits no longer than this for bytes.
     pub fn patience(&self, patience: Duration) -> io::Result<()> {
         self.stream.set_read_timeout(Some(patience))
+    }
+
+    /// Whether nothing has come that was not read: neither bytes nor the end.
+    pub fn is_silent(&self) -> bool {
+        let nothing = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        let looked =
+            self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [MaybeUninit::uninit()]));
+        let restored = self.stream.set_nonblocking(false);
+        self.rest.is_empty() && restored.is_ok() && looked.is_err_and(|error| nothing(&error))
     }
 
     /// Sends bytes.

@@ -223,3 +223,12 @@ fn a_hook_of_the_wrong_kind_is_an_error_of_the_configuration() {
         }
     }
 }
+
+#[test]
+fn a_hook_runs_as_the_workers_user() {
+    if !rustix::process::geteuid().is_root() {
+        return kit::skipped("only root can become somebody else");
+    }
+    let server = with_hooks("workers = 1\nuser = \"nobody\"\n", "on_starting = 'echo hook of $(id -un)'\n");
+    server.start().wait_for_line(&["hook of nobody"]);
+}

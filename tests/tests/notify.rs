@@ -1,9 +1,9 @@
-//! What the service manager is told: systemd's protocol (sd_notify(3)), and the newline that s6 waits for.
+//! What the service manager is told: systemd's protocol (sd_notify(3)).
 
 use std::fs;
 use std::time::Duration;
 
-use kit::{Connection, Manager, Server, Setup, Signal, within};
+use kit::{Manager, Server, Setup, Signal, within};
 
 /// What a service says that starts, reloads so many times, and stops.
 fn life(reloads: usize) -> Vec<&'static str> {
@@ -284,38 +284,4 @@ fn successor(server: &Server) -> Successor {
     let said = server.said();
     let (_, pid) = said.rsplit_once("the new master is pid ").expect("there is one");
     Successor(pid.lines().next().and_then(|pid| pid.parse().ok()).expect("a number"))
-}
-
-#[test]
-fn the_readiness_descriptor_gets_a_newline_and_is_closed() {
-    let setup =
-        echo("").variable("DEVSIM_READY_FD", "9").under(["sh", "-c", "exec 9>ready; exec \"$@\"", "sh"]);
-    let server = setup.start();
-    server.wait_for("the newline", |server| {
-        (fs::read(server.path().join("ready")).unwrap_or_default() == b"\n").then_some(())
-    });
-    let before = server.wait_for_workers(2);
-    let family: Vec<i32> = before.iter().copied().chain([server.pid()]).collect();
-    for pid in family {
-        assert!(!holds(pid, "ready"), "{pid} holds it still");
-    }
-    server.signal(Signal::HUP);
-    server.wait_for_others(&before, 2);
-    assert_eq!(fs::read(server.path().join("ready")).unwrap_or_default(), b"\n");
-    assert_eq!(server.line_with(&["WARN", "READY_FD"]), None);
-}
-
-fn holds(pid: i32, name: &str) -> bool {
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let mut files = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
-    files.any(|file| file.ends_with(name))
-}
-
-#[test]
-fn a_readiness_descriptor_that_cannot_be_is_warned_of() {
-    for number in ["1", "77", "-1", "three", ""] {
-        let server = echo("").variable("DEVSIM_READY_FD", number).start();
-        server.wait_for_line(&["WARN", &format!("DEVSIM_READY_FD={number} ")]);
-        assert!(Connection::open(server.address()).is_ok());
-    }
 }

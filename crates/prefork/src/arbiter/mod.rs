@@ -238,6 +238,7 @@ impl Arbiter {
                 self.advance_upgrade(now, out);
                 self.thin(now, out);
                 self.fill(now, out);
+                self.end_reload(out);
             }
             Phase::Leaving { .. } => {
                 self.thin(now, out);

@@ -147,8 +147,7 @@ impl Arbiter {
         }
     }
 
-    /// Takes the candidate's settings once its first worker has served for a second, ends a reload once none of the old
-    /// generation takes anything new, and tells when the last of it has gone.
+    /// Takes the candidate's settings once its first worker has served for a second.
     pub(super) fn advance_reload(&mut self, now: Moment, out: &mut Actions) {
         if let Reload::Proving { candidate, .. } = &self.reload
             && self.pool.iter().any(|worker| proved(worker, candidate.generation, now))
@@ -166,6 +165,10 @@ impl Arbiter {
             out.push(Action::Promote(generation));
             self.tell_the_size(from, out);
         }
+    }
+
+    /// Ends a reload once none of the old generation takes anything new, and tells when the last of it has gone.
+    pub(super) fn end_reload(&mut self, out: &mut Actions) {
         if matches!(self.reload, Reload::Rolling { .. })
             && self.pool.iter().all(|worker| self.has_arrived(worker))
         {

@@ -366,3 +366,40 @@ pub(super) fn kill_group(pid: Pid) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(subject: Subject) -> Waiting {
+        let command = HookCommand::Shell("true".into());
+        Waiting { hook: Hook::ChildExit, subject, command, variables: Vec::new() }
+    }
+
+    fn running(subject: Subject) -> Running {
+        Running { hook: Hook::ChildExit, subject, pid: Pid(0), until: Moment::default(), killed: false }
+    }
+
+    #[test]
+    fn one_command_of_a_subject_runs_at_a_time_and_so_many_of_all_and_the_queue_is_bounded() {
+        let mut runner = HookRunner::default();
+        for number in 0..2 * WAITING {
+            runner.push(command(Subject::Worker(Slot(u16::try_from(number % 40).unwrap_or_default()))));
+        }
+        assert_eq!(runner.waiting.len(), WAITING);
+        while let Some(next) = runner.next() {
+            assert!(runner.running.iter().all(|running| running.subject != next.subject));
+            runner.running.push(running(next.subject));
+        }
+        assert_eq!(runner.running.len(), AT_ONCE);
+        runner.running.truncate(1);
+        runner.waiting.retain(|waiting| waiting.subject == Subject::Worker(Slot(0)));
+        assert!(runner.next().is_none(), "the one of this subject runs still");
+        runner.push(command(Subject::Server));
+        assert_eq!(
+            runner.next().map(|next| next.subject),
+            Some(Subject::Server),
+            "nobody waits for another subject"
+        );
+    }
+}

@@ -42,7 +42,7 @@ pub(super) enum Part {
     Main,
     /// It is, and has said that it stops.
     Stopping,
-    /// Another master is the service by now.
+    /// Another master is the service, and this one never again.
     Former,
 }
 
@@ -155,10 +155,14 @@ impl Notify {
 
     /// The server stops, whatever it was about to do, and however often it is told to.
     pub(super) fn stopping(&mut self) {
-        if self.part == Part::Main {
-            self.reloaded();
-            self.send("STOPPING=1".into());
-            self.part = Part::Stopping;
+        match self.part {
+            Part::Main => {
+                self.reloaded();
+                self.send("STOPPING=1".into());
+                self.part = Part::Stopping;
+            }
+            Part::Second => self.part = Part::Former,
+            Part::Stopping | Part::Former => {}
         }
     }
 
