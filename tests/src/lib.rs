@@ -25,7 +25,7 @@ pub use operator::{Asking, Told};
 pub use place::Place;
 pub use processes::{
     children, descriptor_kinds, descriptor_limits, descriptors, executable, has_terminal, is_alive, memory,
-    signal_to, status, status_field, threads, title,
+    processor_time, signal_to, status, status_field, threads, title, zombies,
 };
 pub use program::{Broken, install_echo, install_script};
 pub use rustix::process::Signal;

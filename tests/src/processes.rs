@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -64,6 +65,26 @@ pub fn memory(pid: i32) -> u64 {
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
     let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
     number.unwrap_or_else(|| panic!("no memory of {pid} in {rollup:?}"))
+}
+
+/// The time that a process has spent on processors (proc_pid_stat(5), utime and stime).
+pub fn processor_time(pid: i32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: u64 =
+        rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+}
+
+/// How many of a process's children have ended and were not reaped.
+pub fn zombies(pid: i32) -> usize {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+    let is_one = |stat: &String| {
+        let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+        fields.next() == Some("Z") && fields.next() == Some(pid.to_string().as_str())
+    };
+    stats.filter(is_one).count()
 }
 
 /// What a process's descriptors are, without the numbers that tell one socket or pipe from another.

@@ -332,8 +332,10 @@ impl Arbiter {
         self.gate.serves(since, now);
         let Some(timeout) = limits.timeout else { return };
         let age = |moment: Moment| now.since(moment.max(since).max(self.excused_until));
+        // A loop that its request blocks cannot beat: it is silent for the request's sake from then on, which has its full time.
+        let silence = Some(age(turn.map_or(beat, |turn| turn.max(beat))));
+        let silence = silence.filter(|silent| *silent > timeout).map(Cause::Silent);
         let turn = turn.map(age).filter(|held| *held > timeout).map(Cause::Turn);
-        let silence = Some(age(beat)).filter(|silent| *silent > timeout).map(Cause::Silent);
         if let Some(cause) = turn.or(silence) {
             self.tell_to_leave(slot, Order::Abort, cause, now, out);
             out.push(Action::Report(Report::GivenUp(slot, cause)));

@@ -15,6 +15,9 @@
 //! with the answer. A client may send several requests at once; they are carried out and answered one after the other. A
 //! command that takes its time, as `reload`, is answered when it is done. [`Code`] has the words for what went wrong.
 //!
+//! An `upgrade` in which the new program takes the old one's place ends the connection instead: how it went is found in
+//! `last_upgrade` of the [`Status`], as soon as its `upgrade` is null.
+//!
 //! The server serves root and the user that it runs as, by what the kernel says of the peer (SO_PEERCRED, unix(7)). It
 //! closes a connection that has sent no whole request for ten seconds, or not read its answer for as long; and when more
 //! than 32 are open, the one that has been silent longest.

@@ -63,6 +63,14 @@ impl Unreceived {
 }
 
 impl Spool {
+    /// Whether files can be made in a directory.
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub(crate) fn try_directory(directory: &Path) -> io::Result<()> {
+        nameless(directory).map(drop)
+    }
+
     fn share(&self) -> Share {
         Share { taken: Arc::clone(&self.0), bytes: 0 }
     }

@@ -27,7 +27,7 @@ use super::oom::OomKills;
 use super::record::Record;
 use super::successor::{Predecessor, Program};
 use super::watcher::Watcher;
-use super::{Lifeline, Master, Pidfile, Setup, SetupError, spawn, wait};
+use super::{Lifeline, Master, Pidfile, Setup, SetupError, limits, spawn, wait};
 
 /// What a master begins with.
 pub(crate) struct Beginning<A: App> {
@@ -62,6 +62,7 @@ impl Ground {
     /// # Errors
     /// The kernel refuses.
     pub(crate) fn new(left: Option<&Taken>) -> Result<Self, SetupError> {
+        limits::raise();
         let signals = wait::take_signals().map_err(SetupError::at("read signals from a descriptor"))?;
         let (board, shared) = match left.and_then(|left| left.board.as_ref()) {
             Some((board, shared)) => (*board, Rc::clone(shared)),

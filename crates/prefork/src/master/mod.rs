@@ -7,6 +7,7 @@ mod doors;
 mod estate;
 mod handover;
 mod hooks;
+mod limits;
 mod notify;
 mod oom;
 mod pidfile;

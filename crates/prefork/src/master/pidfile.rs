@@ -62,7 +62,7 @@ impl Pidfile {
             let path = path.clone();
             move |error: io::Error| PidfileError::Io { step, path, error }
         };
-        let mut file = loop {
+        let file = loop {
             let file = match open(&path) {
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
                     return Err(PidfileError::NotAFile(path));
@@ -82,8 +82,12 @@ impl Pidfile {
                 break file;
             }
         };
-        file.set_len(0).map_err(failed("write"))?;
-        file.write_all(format!("{}\n", std::process::id()).as_bytes()).map_err(failed("write"))?;
+        let number = format!("{}\n", std::process::id());
+        if let Err(error) = file.set_len(0).and_then(|()| (&file).write_all(number.as_bytes())) {
+            let failed = failed("write")(error);
+            Self { path, file }.remove(); // it says nothing, or half a number
+            return Err(failed);
+        }
         let (uid, gid) = identity.owner();
         if let Err(error) = fchown(&file, uid, gid) {
             tracing::warn!("{} cannot be given to server.user: {error}", path.display());

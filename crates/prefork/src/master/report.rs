@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use nix::libc::{EMFILE, ENFILE};
 use nix::sys::signal::Signal;
 
 use crate::app::App;
@@ -147,7 +148,10 @@ impl<A: App> Master<A> {
             }
             Report::ForkFailed(errno, delay) => {
                 let error = io::Error::from_raw_os_error(errno);
-                let hint = "see RLIMIT_NPROC (ulimit -u), the cgroup's pids.max, and free memory";
+                let hint = match errno {
+                    EMFILE | ENFILE => "see RLIMIT_NOFILE (ulimit -n), and fs.file-max",
+                    _ => "see RLIMIT_NPROC (ulimit -u), the cgroup's pids.max, and free memory",
+                };
                 tracing::error!(
                     "a worker could not be forked: {error}; {hint}; the next try comes in {}",
                     Span(delay)

@@ -124,7 +124,10 @@ impl<A: App> Master<A> {
                 return refuse(&failed);
             }
             match catch_unwind(AssertUnwindSafe(|| setup.app.prepare())) {
-                Ok(Ok(())) => 0,
+                Ok(Ok(())) => {
+                    worker::try_buffer(&setup.settings.bodies.request_buffer_dir);
+                    0
+                }
                 Ok(Err(error)) => refuse(&error),
                 Err(_panicked) => EXIT_REFUSED, // its message is out
             }

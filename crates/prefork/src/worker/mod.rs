@@ -42,6 +42,7 @@ use watch::Watch;
 pub use life::Draining;
 
 pub(crate) use pipe::Message;
+pub(crate) use request::try_buffer;
 pub(crate) use sandbox::{enter_as_command, enter_as_helper};
 pub(crate) use watch::EXIT_ABORTED;
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,8 +17,9 @@ use tower_service::Service;
 
 use crate::app::{App, BodyPolicy, BoxError, Client};
 use crate::http::{self as wire, AccessLog, Answer, Body, Entry, Flow, RequestIds, Spool, Stream, refusal};
-use crate::scoreboard::{Scoreboard, Tenant};
+use crate::scoreboard::{LastWords, Scoreboard, Tenant};
 use crate::settings::Settings;
+use crate::sys;
 
 use super::WorkerHooks;
 use super::busy::Busy;
@@ -25,6 +27,17 @@ use super::held::{HeldSockets, NEVER_BEGUN, TIMED_OUT};
 use super::life::{Life, OpenGuard};
 use super::recycling::Recycling;
 use super::turn::Turn;
+
+/// Says so if bodies cannot be buffered in a directory. To be tried as the user that workers run as, and once the application
+/// is prepared, which may make it.
+pub(crate) fn try_buffer(directory: &Path) {
+    if let Err(error) = Spool::try_directory(directory) {
+        tracing::warn!(
+            "server.request_buffer_dir: no file can be made in {}: {error}; larger bodies are answered with 503",
+            directory.display()
+        );
+    }
+}
 
 /// What all requests of a worker share.
 pub(super) struct Handling<A: App> {
@@ -145,7 +158,12 @@ impl<A: App> Handling<A> {
         let result = tokio::select! {
             biased;
             result = call => result.map_err(|error| failed(id, error.into())),
-            () = self.life.aborted_from_now() => Err(timed_out()),
+            () = self.life.aborted_from_now() => {
+                let slot = self.hooks.worker.slot;
+                let words = LastWords::read(self.board.cell(slot), sys::now());
+                tracing::warn!(%slot, "aborted while awaiting: {words}");
+                Err(timed_out())
+            }
         };
         let status = result.as_ref().map_or_else(|Refused(status, _)| *status, Response::status);
         if let Some((method, uri)) = hooked {

@@ -8,7 +8,7 @@ use proptest::test_runner::{RngAlgorithm, TestCaseError, TestError, TestRng, Tes
 
 use crate::arbiter::event::{Event, ExitStatus, Signal};
 use crate::arbiter::{Arbiter, Limits, OnCrashLoop, Policy, UpgradeRefusal, UpgradeWay};
-use crate::arbiter::{action::Action, action::Report};
+use crate::arbiter::{action::Action, action::Cause, action::Report};
 use crate::ids::{Generation, Moment, Slot};
 
 use super::op::{Op, op, policy};
@@ -266,4 +266,27 @@ fn in_a_crash_loop_a_reload_is_tried_at_once() {
     assert!(tried.contains(&Action::Spawn { slot: Slot(0), generation: Generation(2) }), "{tried:?}");
     let over = arbiter.handle(Event::Ready(Slot(0)), now);
     assert!(reports(&over).contains(&Report::CrashLoopOver), "{over:?}");
+}
+
+#[test]
+fn a_request_that_blocks_has_all_of_its_timeout_whenever_the_last_beat_was() {
+    let begun = Moment::from_origin(Duration::from_secs(1));
+    let mut arbiter = booting(begun);
+    arbiter.handle(Event::Ready(Slot(0)), begun);
+    let timeout = five().limits.timeout.expect("one is set");
+    // The loop has beaten for the last time, and blocks from just before its next beat on.
+    let turn = begun + arbiter.tick().saturating_sub(Duration::from_millis(1));
+    let mut now = begun;
+    let mut look = |until: Moment| {
+        let mut told = Vec::new();
+        while now < until {
+            now = until.min(now + Duration::from_millis(100));
+            arbiter.handle(Event::Tick, now);
+            told.extend(arbiter.handle(Event::Beat { slot: Slot(0), beat: begun, turn: Some(turn) }, now));
+        }
+        reports(&told)
+    };
+    assert_eq!(look(turn + timeout), []);
+    let late = timeout + Duration::from_millis(1);
+    assert_eq!(look(turn + late), [Report::GivenUp(Slot(0), Cause::Turn(late))]);
 }
