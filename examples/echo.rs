@@ -18,7 +18,8 @@
 //!
 //! `ECHO_BOOT=fail` in the environment makes workers fail to boot, `ECHO_BOOT=slow=S` makes them take S seconds, and
 //! `ECHO_BOOT=fail-if=PATH` makes them fail while there is a file of that name.
-//! `ECHO_PREPARE=fail`, `panic`, `slow=S` or `fail-if=PATH` does the same to the preparation that comes before them.
+//! `ECHO_PREPARE=fail`, `panic`, `slow=S` or `fail-if=PATH` does the same to the preparation that comes before them, and
+//! `ECHO_RELOAD=panic-if=PATH` to the reading of the settings at a reload.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -71,10 +72,12 @@ fn told_by(variable: &str) -> Result<Option<Duration>, BoxError> {
             Some(("fail-if", path)) if Path::new(path).exists() => {
                 Err(format!("{variable}={told}: it is there").into())
             }
-            Some(("fail-if", _)) => Ok(None),
-            _ => {
-                Err(format!("{variable}={told} is neither fail, panic, slow=SECONDS nor fail-if=PATH").into())
-            }
+            Some(("panic-if", path)) if Path::new(path).exists() => panic!("{variable}={told}: it is there"),
+            Some(("fail-if" | "panic-if", _)) => Ok(None),
+            _ => Err(format!(
+                "{variable}={told} is neither fail, panic, slow=SECONDS, fail-if=PATH nor panic-if=PATH"
+            )
+            .into()),
         },
         None => Ok(None),
     }
@@ -272,6 +275,7 @@ fn main() -> ExitCode {
     let source = started.source;
     let file = source.file().map(Path::to_owned);
     let reload = move || {
+        told_by("ECHO_RELOAD").map_err(|error| error.to_string())?;
         let (mut bench, report) = Bench::load(&source).map_err(|problems| problems.to_string())?;
         let shown = describe(&bench.sections(), &report);
         let Bench { server, logging } = bench;

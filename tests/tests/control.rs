@@ -198,6 +198,7 @@ fn a_halted_server_says_so() {
         (server.ctl(["workers"]).done() == "there are no workers\n").then_some(())
     });
     assert!(server.ctl(["status"]).done().contains("is halted"));
+    assert!(server.ctl(["scale", "3"]).refused(1).contains("a reload brings its workers back"));
     server.ctl(["reload"]).done();
     assert_eq!(server.status()["state"], "running");
 }

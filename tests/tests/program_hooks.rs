@@ -30,6 +30,7 @@ fn each_hook_is_called_in_its_process_and_in_order() {
     server.signal(Signal::HUP);
     let second = *server.wait_for_others(&BTreeSet::from([first]), 1).first().expect("a worker");
     server.wait_for_the_last_reload();
+    server.wait_for_line(&["hook child_exit", &format!("pid {first}")]);
     server.signal(Signal::TTIN);
     server.wait_for_workers(2);
     server.signal(Signal::TTOU);

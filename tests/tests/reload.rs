@@ -75,6 +75,20 @@ fn the_old_generation_serves_while_the_new_one_boots_slowly() {
 }
 
 #[test]
+fn a_program_that_panics_as_it_reads_its_settings_goes_on_with_those_that_it_has() {
+    let server = Server::echo("[server]\nworkers = 2\n").variable("ECHO_RELOAD", "panic-if=broken").start();
+    let before = server.wait_for_workers(2);
+    std::fs::write(server.path().join("broken"), "").expect("a file can be made");
+    server.signal(Signal::HUP);
+    server.wait_for_line(&["[ERROR]", "the program panicked as it read its settings anew"]);
+    server.wait_for_line(&["reload", "refused"]);
+    assert_eq!((server.workers(), server.get("/").status), (before.clone(), 200));
+    std::fs::remove_file(server.path().join("broken")).expect("it can be removed");
+    server.signal(Signal::HUP);
+    server.wait_for_others(&before, 2);
+}
+
+#[test]
 fn a_storm_of_reloads_fails_no_request_and_ends() {
     let server = Server::echo("[server]\nworkers = 2\n").start();
     let before = server.wait_for_workers(2);

@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, lchown};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -13,9 +15,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 /// How many bytes a path may have: sun_path has 108, the last of them is NUL (unix(7)).
 const LONGEST_PATH: usize = 107;
 /// How long another server that starts in the same directory is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(100);
 /// How often it is looked for meanwhile.
-const LOOKS: u32 = 100;
+const LOOKS: u32 = 20;
 
 /// Why a socket could not be made at a path.
 #[derive(Debug, thiserror::Error)]
@@ -161,8 +163,10 @@ fn dress<E: FnOnce(io::Error) -> SocketFileError>(
         lchown(path, uid, gid).map_err(at("it cannot be given to its owner"))?;
     }
     match look.mode {
+        // Whoever may write to the directory may put a link to a file of ours in its place.
         Some(mode) => {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(at("its mode cannot be set"))
+            fchmodat(AT_FDCWD, path, Mode::from_bits_truncate(mode), FchmodatFlags::NoFollowSymlink)
+                .map_err(|errno| at("its mode cannot be set")(errno.into()))
         }
         None => Ok(()),
     }

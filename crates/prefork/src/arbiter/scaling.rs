@@ -99,6 +99,11 @@ impl Arbiter {
         }
     }
 
+    /// Whether no workers are wanted until the next reload.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted
+    }
+
     /// Retires every worker, until the next reload.
     pub(super) fn halt(&mut self, out: &mut Actions) {
         if !std::mem::replace(&mut self.halted, true) {

@@ -8,7 +8,7 @@ use crate::arbiter::{Event, MOST_WORKERS, Report, Signal, Stage, UpgradeRefusal,
 use crate::control::server::{Access, Asked, Control, Ticket};
 use crate::control::{Code, Command, Refusal, Reloaded, Restarted, Scaled, Upgraded, default_place};
 use crate::ids::{Generation, Moment, Pid, Slot};
-use crate::socket_file::{Look, SocketFileError};
+use crate::socket_file::Look;
 use crate::sys;
 
 use super::Master;
@@ -22,6 +22,9 @@ pub(super) struct Desk {
     /// The last worker that became ready.
     newest: Option<Slot>,
 }
+
+/// Why no number of workers can be had.
+const HALTED: &str = "the pool is halted (SIGWINCH); a reload brings its workers back";
 
 /// What has to happen before a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +78,6 @@ impl<A: App> Master<A> {
                 tracing::info!("control socket at {}", path.display());
             }
             (Ok(()), _) => {}
-            (Err(SocketFileError::InUse(path)), None) if self.predecessor.is_some() => {
-                tracing::info!("control socket at {}, as soon as the other master has gone", path.display());
-            }
             (Err(error), Some(path)) => tracing::error!(
                 "server.control_socket: {error}; the control socket stays at {}",
                 path.display()
@@ -123,6 +123,9 @@ impl<A: App> Master<A> {
             Command::Scale { workers } if !(1..=MOST_WORKERS).contains(&workers) => {
                 let why = format!("{workers} workers cannot be had; ask for 1 to {MOST_WORKERS}");
                 self.refuse(ticket, Code::Refused, why, now);
+            }
+            Command::Scale { .. } if self.arbiter.is_halted() => {
+                self.refuse(ticket, Code::Refused, HALTED.into(), now);
             }
             Command::Scale { workers } if self.may_change(ticket, now) => {
                 self.events.push_back(Event::Scale(workers));
@@ -274,6 +277,7 @@ impl<A: App> Master<A> {
             return;
         }
         let (now, figures, target) = (sys::now(), self.arbiter.figures(), self.arbiter.target());
+        let halted = self.arbiter.is_halted();
         for (ticket, awaited) in std::mem::take(&mut self.desk.waiting) {
             match awaited {
                 Awaited::Scale(workers) if workers != target => {
@@ -284,6 +288,7 @@ impl<A: App> Master<A> {
                         now,
                     );
                 }
+                Awaited::Scale(_) if halted => self.refuse(ticket, Code::Failed, HALTED.into(), now),
                 Awaited::Scale(workers) if figures.ready == usize::from(workers) && figures.booting == 0 => {
                     self.answer(ticket, &Ok(Scaled { workers }), now);
                 }

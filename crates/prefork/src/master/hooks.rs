@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::os::unix::process::CommandExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -17,8 +16,8 @@ use crate::ids::{Moment, Pid, Slot};
 use crate::settings::{HookCommand, HookCommands};
 use crate::{sys, worker};
 
-use super::Master;
 use super::report::Ended;
+use super::{Master, guarded};
 
 /// How long a command may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -217,10 +216,8 @@ impl<A: App> Master<A> {
 
     /// Calls a hook of the embedding program's.
     pub(super) fn call(&self, hook: impl FnOnce(&dyn Hooks)) {
-        if let Some(hooks) = &self.hooks
-            && catch_unwind(AssertUnwindSafe(|| hook(&**hooks))).is_err()
-        {
-            tracing::error!("a hook of the program's panicked; the server goes on");
+        if let Some(hooks) = &self.hooks {
+            guarded("in a hook", || hook(&**hooks));
         }
     }
 

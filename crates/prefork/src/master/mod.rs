@@ -22,6 +22,7 @@ mod watcher;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -98,10 +99,21 @@ impl<A> Setup<A> {
     fn adopt(&self) -> Result<(), DirectoryError> {
         self.settings.process.enter()?;
         if let Some(adopt) = &self.adopt {
-            adopt();
+            guarded("as settings came into force", &**adopt);
         }
         Ok(())
     }
+}
+
+/// Calls code of the embedding program's: a panic there is an error in the log, and not the end of the server. `None` then.
+fn guarded<T>(what: &str, call: impl FnOnce() -> T) -> Option<T> {
+    let called = catch_unwind(AssertUnwindSafe(call));
+    if called.is_err() {
+        tracing::error!(
+            "the program panicked {what}; its message stands before this, and the server goes on"
+        );
+    }
+    called.ok()
 }
 
 /// A live worker, as the master holds it.
@@ -283,7 +295,9 @@ impl<A: App> Master<A> {
     /// What the next generation is started with; its listeners are open then.
     fn next_setup(&mut self) -> Result<Setup<A>, String> {
         let revision = match (&mut self.reload, self.setups.values().next_back()) {
-            (Some(read), _) => read()?,
+            (Some(read), _) => {
+                guarded("as it read its settings anew", read).ok_or("its settings could not be read")??
+            }
             (None, Some(Setup { settings, app, listeners, shown, .. })) => {
                 let (settings, app, shown) = (Arc::clone(settings), Arc::clone(app), Arc::clone(shown));
                 let (listeners, size) =

@@ -15,10 +15,10 @@ use crate::scoreboard::{LastWords, Span};
 use crate::sys;
 use crate::worker::EXIT_ABORTED;
 
-use super::Master;
 use super::deaths::{CauseOfDeath, End};
 use super::hooks::{Hook, Subject};
 use super::record::LastReload;
+use super::{Master, guarded};
 
 impl<A: App> Master<A> {
     /// Everyone who is to hear of it: the record, the log, the service manager, the hooks.
@@ -29,6 +29,9 @@ impl<A: App> Master<A> {
         self.tell_the_manager(&report, now);
         self.run_hooks_of(&report);
         self.serve_the_desk(&report, now);
+        if let Report::Dead(Death { slot, .. }) = report {
+            self.ends.remove(&slot);
+        }
     }
 
     fn tell_the_manager(&mut self, report: &Report, now: Moment) {
@@ -114,7 +117,7 @@ impl<A: App> Master<A> {
             Report::Started => {
                 let addresses = self.addresses();
                 if let Some(when_serving) = &mut self.when_serving {
-                    when_serving(&addresses);
+                    guarded("as it was told that the server serves", || when_serving(&addresses));
                 }
             }
             Report::Ready(slot, generation, took) => {
@@ -231,7 +234,7 @@ impl<A: App> Master<A> {
     /// The last words of a worker: how it ended, by whose doing, and what it held.
     fn report_death(&mut self, death: &Death) {
         let Death { slot, generation, status, age, .. } = *death;
-        let End { killer, peak_rss, .. } = self.ends.remove(&slot).unwrap_or_default(); // noted when it was reaped
+        let End { killer, peak_rss, .. } = self.ends.get(&slot).copied().unwrap_or_default(); // noted when it was reaped
         let cause = CauseOfDeath::of(death, killer);
         self.deaths.note(cause);
         let mut line = format!(

@@ -19,7 +19,7 @@ use crate::worker::{self, Job};
 
 use super::doors::Door;
 use super::hooks::Hook;
-use super::{Child, Master, Said};
+use super::{Child, Master, Said, guarded};
 
 /// Exit code of the master: the application's preparation refuses.
 const EXIT_REFUSED: i32 = 1;
@@ -188,7 +188,7 @@ impl<A: App> Master<A> {
     /// reads it.
     pub(super) fn reopen_logs(&self) {
         if let Some(reopen) = &self.logs.reopen {
-            reopen();
+            guarded("as it opened its logs anew", || reopen());
             for child in self.children.values() {
                 child.signal(Signal::USR1);
             }
