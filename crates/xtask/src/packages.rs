@@ -17,13 +17,13 @@ struct Need {
 /// Every Debian package that a test needs stands here, but for the C compiler: without one there is no xtask.
 const NEEDS: &[Need] = &[
     Need { program: "taskset", package: "util-linux", purpose: "starts a server on one processor" },
-    Need { program: "prlimit", package: "util-linux", purpose: "starts a server that may have few descriptors" },
+    Need { program: "prlimit", package: "util-linux", purpose: "starts a server with few descriptors" },
     Need { program: "setsid", package: "util-linux", purpose: "starts a server without a terminal" },
     Need { program: "unshare", package: "util-linux", purpose: "starts a server as process 1" },
     Need { program: "script", package: "bsdutils", purpose: "starts a server at a terminal" },
     Need { program: "nohup", package: "coreutils", purpose: "starts a server with SIGHUP ignored" },
     Need { program: "cp", package: "coreutils", purpose: "installs the programs that are upgraded" },
-    Need { program: "kill", package: "procps", purpose: "sends signals from a process that is not the test's" },
+    Need { program: "kill", package: "procps", purpose: "sends signals from another process" },
     Need { program: "sh", package: "dash", purpose: "starts a server with signals ignored" },
     Need { program: "bash", package: "bash", purpose: "starts a server under another name" },
 ];
