@@ -146,6 +146,26 @@ fn files_get_the_mode_that_umask_leaves() {
 }
 
 #[test]
+fn a_reload_takes_directory_and_umask_back() {
+    let ground = |pid: i32| (status(pid, "Umask"), fs::read_link(format!("/proc/{pid}/cwd")).ok());
+    let server = Server::echo(ONE).start();
+    let before = ground(server.pid());
+    fs::create_dir(server.path().join("elsewhere")).expect("a directory can be made");
+    let elsewhere = server.path().join("elsewhere");
+    for (keys, expected) in [
+        ("chdir = \"elsewhere\"\numask = \"0o027\"\n", (vec!["0027".to_owned()], Some(elsewhere))),
+        ("", before),
+    ] {
+        let workers = server.wait_for_workers(1);
+        server.reconfigure(&format!("{ONE}{keys}"));
+        let now = server.wait_for_others(&workers, 1);
+        server.wait_for("its ground", |server| (ground(server.pid()) == expected).then_some(()));
+        let worker = *now.first().expect("a worker");
+        assert_eq!(ground(worker), expected);
+    }
+}
+
+#[test]
 fn relative_paths_mean_files_below_chdir_and_so_do_the_workers() {
     let folder = open_folder();
     let chdir = folder.path().join("here");

@@ -111,18 +111,27 @@ fn a_program_that_cannot_serve_gives_the_place_back_with_the_settings_that_were_
     let hammer = server.hammer();
     install_echo(&server.path().join("echo"));
     let descriptors_before = descriptors(server.pid());
+    let ground = || {
+        (kit::status(server.pid(), "Umask"), std::fs::read_link(format!("/proc/{}/cwd", server.pid())).ok())
+    };
+    let ground_before = ground();
+    std::fs::create_dir(server.path().join("elsewhere")).expect("a directory can be made");
     for (raw_env, complaint) in [
         ("ECHO_BOOT=fail", "could not be built"),
         ("ECHO_BOOT=panic", "exit status"),
         ("ECHO_PREPARE=fail", "preparation ended with exit status 1"),
     ] {
-        server.rewrite(&format!("[server]\nworkers = 3\nupgrade = \"exec\"\nraw_env = [\"{raw_env}\"]\n"));
+        let elsewhere = "chdir = \"elsewhere\"\numask = \"0o027\"\n";
+        server.rewrite(&format!(
+            "[server]\nworkers = 3\nupgrade = \"exec\"\nraw_env = [\"{raw_env}\"]\n{elsewhere}"
+        ));
         fail_to_upgrade(&server, &["could not serve", complaint]);
         assert!(
             kit::executable(server.pid()).to_string_lossy().ends_with(" (deleted)"),
             "the old one is back"
         );
         assert_eq!(server.workers(), before);
+        assert_eq!(ground(), ground_before, "it works where it did, with the umask that it had");
     }
     // A worker that asks for its replacement is heard, and gets one as the old settings have it.
     server.lose_a_worker(Signal::TERM, 2);
@@ -220,8 +229,11 @@ fn fifteen_upgrades_in_a_row_leave_nothing_behind_and_fail_nothing() {
     for _ in 0..15 {
         upgrade(&server);
     }
-    let (open_after, memory_after) = measure();
-    assert_eq!(open, open_after);
+    let (_, memory_after) = measure();
+    // A worker's are closed a moment after its end, and the first count may have come before that.
+    server.wait_for("no more descriptors than before", |server| {
+        (descriptors(server.pid()) <= open).then_some(())
+    });
     assert!(memory_after < memory + 2048, "{memory} KiB became {memory_after}");
     hammer.verdict();
 }
