@@ -240,6 +240,18 @@ fn files_belong_to_the_user_that_workers_become_and_who_opens_them_anew() {
 }
 
 #[test]
+fn a_directory_that_was_removed_is_made_anew() {
+    let server = Server::echo("[server]\nworkers = 1\n[logging]\ndir = \"logs\"\n").start();
+    server.wait_for_workers(1);
+    fs::remove_dir_all(server.log_path("")).expect("removable");
+    server.signal(Signal::USR1);
+    server.wait_for("a line in a new file", |server| {
+        server.get("/new");
+        server.log("gunicorn_access.log").contains("/new").then_some(())
+    });
+}
+
+#[test]
 fn a_file_that_cannot_be_opened_anew_goes_on_being_written_and_is_told_of_once() {
     let server = Server::echo("[server]\nworkers = 1\n[logging]\ndir = \"logs\"\n").start();
     server.wait_for_workers(1);

@@ -260,6 +260,25 @@ fn a_second_master_is_heard_when_it_is_the_service_and_not_before() {
     manager.wait_for(&server, "STOPPING=1", 1);
 }
 
+#[test]
+fn a_second_master_keeps_the_watchdog_while_the_first_one_drains() {
+    let mut manager = Manager::at_a_path();
+    let mut server = manager.of(echo("")).variable("WATCHDOG_USEC", "200000").start();
+    let mut long = server.occupy("", "/?x-echo-sleep=3");
+    server.signal(Signal::USR2);
+    server.wait_for_line(&["the new master serves beside this one"]);
+    let second = successor(&server);
+    server.signal(Signal::TERM);
+    manager.wait_for(&server, &format!("MAINPID={}", second.0), 1);
+    let before = manager.count("WATCHDOG=1");
+    manager.wait_for(&server, "WATCHDOG=1", before + 5);
+    assert_eq!(manager.states().len(), 2, "the first one drains still: {:?}", manager.states());
+    assert_eq!(long.answer().expect("an answer").status, 200);
+    assert_eq!(server.wait_for_end(), Some(0));
+    second.signal("TERM");
+    manager.wait_for(&server, "STOPPING=1", 1);
+}
+
 /// A second master, which ends with the test.
 struct Successor(i32);
 

@@ -111,6 +111,30 @@ fn a_path_that_somebody_else_has_taken_stays_theirs() {
 }
 
 #[test]
+fn a_reload_makes_a_file_anew_that_was_removed() {
+    let folder = folder();
+    let path = folder.path().join("a.sock");
+    let server = at(&path, ONE).start();
+    let before = server.wait_for_workers(1);
+    fs::remove_file(&path).expect("removable");
+    server.signal(Signal::HUP);
+    server.wait_for_others(&before, 1);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_start_waits_for_the_workers_of_a_killed_master_to_leave() {
+    let folder = folder();
+    let path = folder.path().join("a.sock");
+    let mut killed = at(&path, ONE).start();
+    let mut busy = killed.connect();
+    busy.send("GET /?x-echo-block=0.5 HTTP/1.1\r\nHost: x\r\n\r\n").expect("it can be sent");
+    killed.signal(Signal::KILL);
+    killed.wait_for_end();
+    assert_eq!(at(&path, ONE).start().get("/").status, 200);
+}
+
+#[test]
 fn a_path_that_cannot_be_is_named_and_ends_with_1() {
     let folder = folder();
     let long = folder.path().join("x".repeat(120));

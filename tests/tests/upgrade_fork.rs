@@ -222,6 +222,26 @@ fn the_old_master_may_die_before_the_new_one_serves() {
 }
 
 #[test]
+fn a_stop_before_the_new_master_serves_answers_whoever_has_connected() {
+    let mut server = Server::installed_echo(TWO).start();
+    server.wait_for_workers(2);
+    begin_a_slow_upgrade(&server);
+    let _busy = [(); 2].map(|()| server.occupy("", "/?x-echo-block=0.5"));
+    let waiting: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("it can be sent");
+            client
+        })
+        .collect();
+    server.signal(Signal::TERM);
+    for mut client in waiting {
+        assert_eq!(client.answer().expect("an answer").status, 200);
+    }
+    assert_eq!(server.wait_for_end(), Some(0));
+}
+
+#[test]
 fn a_stop_before_the_new_master_serves_is_one_of_both() {
     let mut server = Server::installed_echo(TWO).flags(["-b", "unix:socket"]).start();
     server.wait_for_workers(2);

@@ -66,7 +66,9 @@ impl State {
 
     pub(crate) fn reopen(&self) -> Vec<Failure> {
         let owner = **self.owner.load();
-        self.routes.load().files().filter_map(|file| file.reopen(owner)).collect()
+        let routes = self.routes.load();
+        let _ = routes.make_directory(); // if it cannot be made, the files tell
+        routes.files().filter_map(|file| file.reopen(owner)).collect()
     }
 
     pub(crate) fn owned_by(&self, owner: Owner) -> Vec<Failure> {

@@ -23,6 +23,8 @@ pub(crate) struct Routes {
     console: Option<Route>,
     files: Vec<Route>,
     access: Option<Target>,
+    /// Where files are that are named without a directory.
+    directory: Option<PathBuf>,
 }
 
 /// Where events go that are grave enough.
@@ -100,7 +102,8 @@ impl Routes {
         let mut routes = Self::to_console(settings, streams)?;
         let mut opening =
             Opening { settings, streams, before, owner, opened: Vec::new(), failures: Vec::new() };
-        let unmade = settings.dir.as_deref().and_then(make);
+        routes.directory = settings.dir.as_deref().map(absolute);
+        let unmade = routes.make_directory();
         if settings.dir.is_some() {
             for (name, level, format) in [
                 (format!("{base}.log"), LevelFilter::DEBUG, Format::Detailed),
@@ -129,6 +132,11 @@ impl Routes {
             routes.console = console(settings, Stream::Stderr, streams)?;
         }
         Ok((routes, failures))
+    }
+
+    /// Makes the directory of the files if it is missing.
+    pub(crate) fn make_directory(&self) -> Option<Failure> {
+        self.directory.as_deref().and_then(make)
     }
 
     fn is_console(&self, target: &Target) -> bool {

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, lchown};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use rustix::fs::{FlockOperation, flock};
@@ -163,12 +164,20 @@ fn dress<E: FnOnce(io::Error) -> SocketFileError>(
         lchown(path, uid, gid).map_err(at("it cannot be given to its owner"))?;
     }
     match look.mode {
-        // Whoever may write to the directory may put a link to a file of ours in its place.
-        Some(mode) => {
-            fchmodat(AT_FDCWD, path, Mode::from_bits_truncate(mode), FchmodatFlags::NoFollowSymlink)
-                .map_err(|errno| at("its mode cannot be set")(errno.into()))
-        }
+        Some(mode) => set_mode(path, mode).map_err(at("its mode cannot be set")),
         None => Ok(()),
+    }
+}
+
+/// Whoever may write to the directory may put a link to a file of ours in the socket's place: links are not followed, but where
+/// the kernel and the C library cannot do without (before Linux 6.6, without `/proc`).
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let bits = Mode::from_bits_truncate(mode);
+    match fchmodat(AT_FDCWD, path, bits, FchmodatFlags::NoFollowSymlink) {
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) if !path.is_symlink() => {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        }
+        done => Ok(done?),
     }
 }
 

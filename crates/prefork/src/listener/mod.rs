@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{SocketFlags, acceptfrom_with};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,10 @@ use crate::sys::sockets::set_defer_accept;
 
 pub(crate) use activation::Activation;
 
+/// How long a start waits for an address that is in use: the workers of a master that was killed leave in a second.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it sleeps between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How many addresses there may be: each has a place in the scoreboard.
 pub(crate) const MOST_LISTENERS: usize = 64;
 
@@ -124,7 +128,7 @@ pub(crate) fn open_all(
 ) -> Result<Vec<Listener>, BindError> {
     let names_descriptors = sockets.bind.iter().any(|address| matches!(address, Address::Descriptor(_)));
     if activation.is_empty() || names_descriptors {
-        Ok(open_missing(sockets, identity, &[])?.1)
+        Ok(open(sockets, identity, &[], PATIENCE)?.1)
     } else {
         activation.into_listeners(sockets)
     }
@@ -139,6 +143,16 @@ pub(crate) fn open_missing(
     identity: &Identity,
     present: &[Listener],
 ) -> Result<(Vec<ListenerId>, Vec<Listener>), BindError> {
+    open(sockets, identity, present, Duration::ZERO)
+}
+
+fn open(
+    sockets: &Sockets,
+    identity: &Identity,
+    present: &[Listener],
+    patience: Duration,
+) -> Result<(Vec<ListenerId>, Vec<Listener>), BindError> {
+    let deadline = Instant::now() + patience;
     if sockets.bind.len() > MOST_LISTENERS {
         return Err(BindError::TooMany(sockets.bind.len()));
     }
@@ -149,7 +163,7 @@ pub(crate) fn open_missing(
             wanted.push(there.id);
             continue;
         }
-        match bind(address, sockets, identity) {
+        match bind_by(deadline, address, sockets, identity) {
             Ok(listener) => {
                 wanted.push(listener.id);
                 fresh.push(listener);
@@ -188,6 +202,29 @@ pub(crate) fn inherit(
     let (wanted, fresh) = open_missing(sockets, identity, left)?;
     left.extend(fresh);
     Ok(wanted)
+}
+
+/// Binds an address, and tries again until then while somebody else listens there.
+fn bind_by(
+    deadline: Instant,
+    address: &Address,
+    sockets: &Sockets,
+    identity: &Identity,
+) -> Result<Listener, BindError> {
+    let mut told = false;
+    loop {
+        match bind(address, sockets, identity) {
+            Err(BindError::InUse(address)) if Instant::now() < deadline => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::info!(
+                        "{address} is in use, maybe by workers of a killed master, which leave in a moment"
+                    );
+                }
+                std::thread::sleep(PAUSE);
+            }
+            bound => return bound,
+        }
+    }
 }
 
 fn bind(address: &Address, sockets: &Sockets, identity: &Identity) -> Result<Listener, BindError> {
@@ -257,12 +294,9 @@ impl Listener {
     }
 
     /// Whether it listens at an address. A relative path means another one in another working directory, and the same one in a
-    /// directory that was only renamed.
+    /// directory that was only renamed; and nobody reaches it by a path whose file was removed.
     fn is_at(&self, address: &Address) -> bool {
-        let is_there = |path: &Path| {
-            self.place == Place::Unix(absolute(path))
-                || self.file.as_ref().is_none_or(|file| file.is_at(path))
-        };
+        let is_there = |path: &Path| self.file.as_ref().is_none_or(|file| file.is_at(path));
         self.address == *address
             && match address {
                 Address::Unix(path) => is_there(path),

@@ -184,10 +184,16 @@ impl Notify {
     }
 
     /// Sends what has waited, and says that the master lives if it is time to.
+    ///
+    /// A second master says so from its first ready worker on: its predecessor makes it the main process (`MAINPID`) and drains
+    /// for as long as it takes, and whom the manager takes for the main process has to be heard all the time.
     pub(super) fn keep(&mut self, now: Moment) {
+        let lives = self.is_heard() || (self.part == Part::Second && self.ready);
         if let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| now >= watchdog.due) {
             watchdog.due = now + watchdog.interval;
-            self.send("WATCHDOG=1".into());
+            if let Some(manager) = self.manager.as_mut().filter(|_| lives) {
+                manager.take("WATCHDOG=1".into());
+            }
         }
         if let Some(manager) = &mut self.manager {
             manager.flush();

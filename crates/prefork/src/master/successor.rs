@@ -278,9 +278,10 @@ impl<A: App> Master<A> {
         }
     }
 
-    /// Whether another master accepts from the same sockets.
+    /// Whether another master accepts from the same sockets. A younger one that does not serve yet may never do so: it ends
+    /// if this one stops.
     pub(super) fn shares_its_sockets(&self) -> bool {
-        let younger = self.successor.as_ref().map(|successor| &successor.line);
+        let younger = self.successor.as_ref().filter(|younger| younger.serves).map(|younger| &younger.line);
         let older = self.predecessor.as_ref().filter(|older| older.lives()).map(|older| &older.line);
         [younger, older].into_iter().flatten().any(Line::is_held)
     }
