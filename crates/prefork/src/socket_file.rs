@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, lchown};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use rustix::fs::{FlockOperation, flock};
@@ -165,8 +166,21 @@ fn dress<E: FnOnce(io::Error) -> SocketFileError>(
     match look.mode {
         // Whoever may write to the directory may put a link to a file of ours in its place.
         Some(mode) => {
-            fchmodat(AT_FDCWD, path, Mode::from_bits_truncate(mode), FchmodatFlags::NoFollowSymlink)
-                .map_err(|errno| at("its mode cannot be set")(errno.into()))
+            let dressed = match fchmodat(
+                AT_FDCWD,
+                path,
+                Mode::from_bits_truncate(mode),
+                FchmodatFlags::NoFollowSymlink,
+            ) {
+                // Before Linux 6.6 the C library needs /proc for it. Without, a look before has to do.
+                Err(Errno::EOPNOTSUPP)
+                    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) =>
+                {
+                    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+                }
+                done => done.map_err(io::Error::from),
+            };
+            dressed.map_err(at("its mode cannot be set"))
         }
         None => Ok(()),
     }
