@@ -59,10 +59,11 @@ pub fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// A process's memory in KiB, its part of what it shares with others included (proc_pid_smaps(5), Pss).
+/// A process's memory in KiB, without files, which it shares with whoever runs the same program (proc_pid_smaps(5),
+/// Anonymous).
 pub fn memory(pid: i32) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
     let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
     number.unwrap_or_else(|| panic!("no memory of {pid} in {rollup:?}"))
 }
