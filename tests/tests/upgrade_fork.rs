@@ -267,6 +267,7 @@ fn when_the_new_master_is_killed_the_workers_of_the_old_one_come_back() {
     server.wait_for_line(&["the new master has ended with SIGKILL"]);
     server.wait_for_workers(2);
     orphans.iter().for_each(|orphan| server.wait_until_gone(*orphan));
+    assert!(!server.path().join("pid.2").exists(), "its number may be anybody's next");
     hammer.strike(50);
     hammer.verdict();
 }

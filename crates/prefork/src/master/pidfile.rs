@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
+use crate::ids::Pid;
 use crate::settings::Identity;
 
 /// A pidfile that is ours for as long as this is not dropped. Dropping it lets go of the lock and leaves the file, as a forked
@@ -136,6 +137,17 @@ pub(crate) fn second(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".2");
     name.into()
+}
+
+/// Removes what a second master that was killed has left, which is its number: a script would signal whoever has it next.
+pub(super) fn sweep(path: &Path, pid: Pid) {
+    let is_file = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    if is_file
+        && std::fs::read_to_string(path).is_ok_and(|text| text.trim() == pid.to_string())
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        tracing::warn!("the pidfile {} of a killed master cannot be removed: {error}", path.display());
+    }
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -22,6 +22,7 @@ use crate::sys;
 
 use super::handover::execute;
 use super::hooks::{Hook, Subject};
+use super::pidfile::sweep;
 use super::{Master, second, spawn};
 
 /// Where a master finds what the one before it has left it.
@@ -252,6 +253,9 @@ impl<A: App> Master<A> {
     pub(super) fn successor_ended(&mut self, pid: Pid, status: ExitStatus) -> bool {
         if self.successor.take_if(|successor| successor.pid == pid).is_none() {
             return false;
+        }
+        if let Some(pidfile) = &self.pidfile {
+            sweep(&second(pidfile.path()), pid);
         }
         self.events.push_back(Event::SuccessorEnded(Ok(status)));
         true
