@@ -188,10 +188,11 @@ fn what_was_scaled_and_what_drains_is_carried_over() {
     server.wait_for_workers(2);
     server.signal(Signal::TTIN);
     let first = server.wait_for_workers(3);
-    let mut oldest = server.occupy("x-echo-sleep: 6\r\n", "/oldest");
+    let mut oldest = server.occupy("x-echo-sleep: 8\r\n", "/oldest");
     server.signal(Signal::HUP);
     server.wait_for_line(&["generation 2 has taken over"]);
-    assert_eq!(first.iter().filter(|pid| is_alive(**pid)).count(), 1, "one drains");
+    let drain = || first.iter().filter(|pid| is_alive(**pid)).count();
+    server.wait_for("one that drains", |_| (drain() == 1).then_some(()));
     server.signal(Signal::USR2);
     server.wait_for_line(&["upgrade: done"]);
     assert_eq!(oldest.answer().expect("an answer").status, 200);
