@@ -367,8 +367,13 @@ impl Error {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Bind(BindError::InUse(_)) | Self::Pidfile(PidfileError::Held { .. }) => 5,
-            Self::Estate(_) | Self::Refused(_) => 1,
-            Self::Threads(_) | Self::Directory(_) | Self::Pidfile(_) | Self::Bind(_) | Self::Setup(_) => 1,
+            Self::Threads(_)
+            | Self::Estate(_)
+            | Self::Refused(_)
+            | Self::Directory(_)
+            | Self::Pidfile(_)
+            | Self::Bind(_)
+            | Self::Setup(_) => 1,
         }
     }
 }
